@@ -1,0 +1,1 @@
+"""Actions: each does one thing, or raises."""

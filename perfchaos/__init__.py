@@ -1,0 +1,1 @@
+"""Chaos experiments under real load, with verdicts that are never falsely green."""

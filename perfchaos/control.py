@@ -1,0 +1,252 @@
+"""
+The life of one run, as Chaos Toolkit lives it; the only module that knows Chaos Toolkit.
+
+An experiment names it once, as a control:
+
+    controls:
+      - name: perfchaos
+        provider:
+          type: python
+          module: perfchaos.control
+          arguments:
+            workload: {kind: webhook, rate_per_s: 150, warm_up_s: 2, baseline_s: 8}
+            guard:
+              - {stop_when: error_ratio, above: 0.9, window_s: 10}
+
+Chaos Toolkit swallows what a hook raises unless it is an interruption, goes on after a failed
+action, stops measuring at the first probe that deviates, and exits 0 after many a failure. The
+hooks here put each of these right; the last one decides the exit code from what the run found out.
+"""
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from chaoslib.activity import run_activity
+from chaoslib.exceptions import ActivityFailed, InterruptExecution, InvalidControl
+from chaoslib.hypothesis import within_tolerance
+from rich.console import Console
+
+from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.report import Progress, print_summary, write_page
+from perfchaos.run import NoRun, Run, current, run_under_way, set_current
+from perfchaos.run.beginning import begin, live_baseline
+from perfchaos.run.ending import conclude
+from perfchaos.run.rehearsing import rehearsal
+from perfchaos.run.settings import read_workload_settings
+from perfchaos.safety import Rehearsed
+from perfchaos.safety.guard import read_conditions
+from perfchaos.safety.protection import require_harmable
+from perfchaos.target import Target
+from perfchaos.target.loading import find_target, load_target
+from perfchaos.verdict import Status
+
+type Data = dict[str, Any]
+
+logger = logging.getLogger("chaostoolkit")
+
+
+def _interrupting[**P](hook: Callable[P, None]) -> Callable[P, None]:
+    """Let no error of `hook` be swallowed: interrupt the experiment, and say why."""
+
+    @functools.wraps(hook)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            hook(*args, **kwargs)
+        except PerfchaosError as error:
+            raise InterruptExecution(str(error)) from error
+
+    return wrapped
+
+
+def validate_control(control: Data) -> None:
+    """
+    Check the target file and the control's arguments before anything starts, all at once.
+
+    Raises:
+        InvalidControl: with every mistake found.
+
+    """
+    mistakes: list[str] = []
+    arguments = control["provider"].get("arguments", {})
+    for check in (
+        _allowed_target,
+        lambda: _check_arguments(arguments),
+    ):
+        try:
+            check()
+        except PerfchaosError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise InvalidControl("\n".join(mistakes))
+
+
+@_interrupting
+def before_experiment_control(
+    context: Data,
+    workload: Data,
+    configuration: Data,
+    secrets: Data,
+    guard: list[Data] | None = None,
+    **_: object,
+) -> None:
+    """Bring the workload and the watchdog up, and live through the baseline; or rehearse."""
+    if run_under_way():
+        return  # Declared twice, or globally too: the run is one all the same.
+    if context.get("dry"):
+        _rehearse(context, configuration, secrets)
+        return
+    settings = read_workload_settings(workload)
+    run = begin(
+        title=context["title"],
+        target=_allowed_target(),
+        settings=settings,
+        conditions=read_conditions(guard or []),
+    )
+    run.companions.enter_context(Progress(run.recording, lambda: run.phase))
+    live_baseline(run, settings)
+
+
+@_interrupting
+def after_activity_control(context: Data, state: Data | None, **_: object) -> None:
+    """Interrupt the experiment at an action that failed; Chaos Toolkit would go on."""
+    if state and context["type"] == "action" and state.get("status") == "failed":
+        raise InterruptExecution(f"the action '{context['name']}' failed")
+
+
+@_interrupting
+def after_method_control(**_: object) -> None:
+    """End the load: what is asked from now on is asked of the whole run."""
+    if run_under_way():
+        current().end_load()
+
+
+def after_hypothesis_control(
+    context: Data, state: Data | None, configuration: Data, secrets: Data, **_: object
+) -> None:
+    """Ask the probes that Chaos Toolkit left out because one before them deviated."""
+    if not run_under_way() or state is None:
+        return
+    for probe in context.get("probes", [])[len(state["probes"]) :]:
+        try:
+            value = run_activity(probe, configuration, secrets)
+            within_tolerance(probe["tolerance"], value, configuration, secrets)
+        except ActivityFailed as error:
+            current().reasons.append(f"the probe '{probe['name']}' failed: {error}")
+
+
+def after_experiment_control(context: Data, state: Data, **_: object) -> None:
+    """Write the verdict, and make the exit code honest."""
+    if context.get("dry"):
+        return  # Nothing was done, and so there is nothing to judge.
+    if not run_under_way():
+        # The run never began: the reason was said, and nothing was measured.
+        state["status"] = "failed"
+        return
+    run, end = current(), _end_of(state)
+    set_current(None)
+    state["status"] = "failed"  # Until the verdict stands: what is raised here is swallowed.
+    verdict = conclude(run, *end)
+    write_page(verdict, run.directory, run.recording)
+    print_summary(verdict, run.directory, Console())
+    if verdict.status is Status.COMPLETED:
+        state["status"] = "completed"
+        state["deviated"] = verdict.exit_code != 0
+    _write_journal(run, state)
+
+
+def _rehearse(experiment: Data, configuration: Data, secrets: Data) -> None:
+    """
+    Say what every action of the method would do to what, and do none of it.
+
+    Raises:
+        InterruptExecution: one of them would not be allowed, or could not be done.
+
+    """
+    set_current(rehearsal(_allowed_target(), tell=lambda line: logger.info("Would harm %s", line)))
+    try:
+        for activity in experiment["method"]:
+            if activity["type"] == "action":
+                _rehearse_action(activity, configuration, secrets)
+    finally:
+        set_current(None)
+
+
+def _rehearse_action(action: Data, configuration: Data, secrets: Data) -> None:
+    logger.info("Action: %s", action["name"])
+    try:
+        run_activity(action, configuration, secrets)
+    except ActivityFailed as error:
+        if isinstance(error.__context__, NoRun):
+            logger.info("Would harm nothing")
+        elif not isinstance(error.__context__, Rehearsed):
+            raise InterruptExecution(f"the action '{action['name']}' would fail: {error}") from None
+
+
+def _write_journal(run: Run, journal: Data) -> None:
+    """Keep Chaos Toolkit's journal beside the verdict; what is not JSON is told in words."""
+    run.directory.journal.write_text(json.dumps(journal, indent=2, default=str), encoding="utf-8")
+
+
+def _allowed_target() -> Target:
+    """
+    The target, if nobody has locked it and its own blast radius lets it be loaded at all.
+
+    Raises:
+        PerfchaosError: it must not be touched, or the target file is wrong.
+
+    """
+    target = load_target(find_target())
+    require_harmable(target)
+    return target
+
+
+def _check_arguments(arguments: Data) -> None:
+    unknown = sorted(set(arguments) - {"workload", "guard"})
+    if unknown or "workload" not in arguments:
+        raise InvalidInput(
+            "the control 'perfchaos'",
+            [f"unknown argument {name!r}" for name in unknown]
+            + ([] if "workload" in arguments else ["the argument 'workload' is missing"]),
+            next_step="correct its arguments in the experiment",
+        )
+    if not _has_placeholder(arguments["workload"]):
+        read_workload_settings(arguments["workload"])
+    if not _has_placeholder(arguments.get("guard", [])):
+        read_conditions(arguments.get("guard", []))
+
+
+def _has_placeholder(settings: object) -> bool:
+    """Whether a value is still to be filled in from the configuration; then it is checked later."""
+    return "${" in json.dumps(settings, default=str)
+
+
+def _end_of(journal: Data) -> tuple[Status, list[str]]:
+    """How the experiment ended, from Chaos Toolkit's own account of it."""
+    failed = [
+        f"the {run['activity']['type']} '{run['activity']['name']}' failed: {_last_line(run)}"
+        for run in [*journal["run"], *journal["rollbacks"], *_probes(journal)]
+        if run.get("status") == "failed"  # One that was interrupted may have none.
+    ]
+    if failed:
+        return Status.FAILED, failed
+    before = journal["steady_states"]["before"]
+    if before is not None and not before["steady_state_met"]:
+        return Status.FAILED, ["the steady state was not met before anything was harmed"]
+    if journal["status"] in ("interrupted", "aborted", "failed"):
+        return Status.ABORTED, ["the experiment was interrupted"]
+    return Status.COMPLETED, []
+
+
+def _probes(journal: Data) -> list[Data]:
+    """What the hypothesis ran, before and after the method."""
+    states = (journal["steady_states"]["before"], journal["steady_states"]["after"])
+    return [probe for state in states if state for probe in state["probes"]]
+
+
+def _last_line(run: Data) -> str:
+    """The exception's own words, at the end of its traceback."""
+    lines = [line for line in run.get("exception", []) if line.strip()]
+    return lines[-1].strip().partition(": ")[2] or lines[-1].strip() if lines else "it did not end"

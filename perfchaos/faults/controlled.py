@@ -1,0 +1,68 @@
+"""One dependency's own server process, known by its pid file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.faults.services import Dependency, route_to, service
+from perfchaos.faults.witness import Route
+from perfchaos.processes import Process, running
+
+if TYPE_CHECKING:
+    from perfchaos.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controlled:
+    """
+    `dependency`'s server, of the process that `pid_file` speaks of.
+
+    `route` is the server's own address, around any proxy.
+    """
+
+    dependency: str
+    pid_file: str
+    route: Route
+
+    def process(self) -> Process:
+        """
+        The process that runs now.
+
+        Raises:
+            PerfchaosError: none does; a pid that another process has got meanwhile counts so.
+
+        """
+        process = running(Path(self.pid_file))
+        if process is None:
+            raise PerfchaosError(
+                f"{self.dependency} is not running: no live process belongs to {self.pid_file}",
+                next_step="start it, or correct its control in the target file",
+            )
+        return process
+
+
+def controlled(target: "Target", dependency: Dependency) -> Controlled:
+    """
+    The target's own Redis or Postgres process.
+
+    Raises:
+        PerfchaosError: the target has no such dependency, or it is not controlled by a pid file.
+
+    """
+    found = service(target, dependency)
+    if found.control is None:
+        raise PerfchaosError(
+            f"target {target.name!r} does not say how {dependency} is controlled",
+            next_step=f"give {target.path} {dependency}.control, such as process:<pid file>",
+        )
+    if found.control.kind != "process":
+        raise PerfchaosError(
+            f"{dependency} is controlled by {found.control}, not by a pid file",
+            next_step="use the action for containers",
+        )
+    return Controlled(
+        dependency=dependency,
+        pid_file=found.control.name,
+        route=route_to(target, dependency, host=found.host, port=found.port),
+    )

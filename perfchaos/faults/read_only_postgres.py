@@ -1,0 +1,165 @@
+"""
+The fault `read-only Postgres`: it takes leave of its clients and comes back refusing every write.
+
+As after a failover to a server that nobody promoted, or with a disk that an operator has protected.
+The owner of a database may set it read-only for new sessions, so one database is harmed and not
+the whole cluster, and no superuser is needed; the sessions of old are ended (57P01), and those
+that come in their place read and cannot write (25006).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import psycopg
+from psycopg import sql
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.faults.fault import Reach
+from perfchaos.faults.witness import Symptom
+from perfchaos.postgres_client import (
+    APPLICATION_NAME,
+    PROOF_OF_WRITING,
+    Connection,
+    Login,
+    connected,
+)
+
+_SETTING = "default_transaction_read_only"
+# Our own session must be able to take the setting back while it is in force.
+_WRITABLE = f"-c {_SETTING}=off"
+_ABOUT = "making it read-only"
+
+_PREVIOUS = """
+    SELECT split_part(setting, '=', 2)
+    FROM pg_db_role_setting, unnest(setconfig) AS setting
+    WHERE setrole = 0 AND split_part(setting, '=', 1) = %s
+      AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_END_SESSIONS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user
+      AND backend_type = 'client backend' AND application_name NOT LIKE %s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOnlyPostgres:
+    """The database of `login` read-only for its clients. Its user must own it."""
+
+    login: Login
+
+    @property
+    def kind(self) -> str:
+        """What the target notices."""
+        return "read-only"
+
+    @property
+    def dependency(self) -> str:
+        """The dependency that is harmed."""
+        return "postgres"
+
+    @property
+    def reach(self) -> Reach:
+        """The service, at its own address."""
+        return Reach(services=("postgres",), hosts=(self.login.host,))
+
+    @property
+    def symptom(self) -> Symptom | None:
+        """None: a ping is answered as before."""
+        return None
+
+    def prepare(self, run_id: str) -> "MakeWritable":  # noqa: ARG002 - a database has one setting
+        """
+        Note the setting as it is, and see that it can be changed; changes nothing.
+
+        Raises:
+            PerfchaosError: the user does not own the database, or it is read-only already.
+
+        """
+        with connected(self.login, _ABOUT) as connection:
+            row = connection.execute(_PREVIOUS, [_SETTING]).fetchone()
+            may = connection.execute(
+                "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database"
+                " WHERE datname = current_database()"
+            ).fetchone()
+            if may != (True,):
+                raise PerfchaosError(
+                    f"{self.login.user!r} does not own the database {self.login.database!r}, "
+                    "so it may not make it read-only",
+                    next_step="name its owner as postgres.user in the target file",
+                )
+            if not _writable(connection):
+                raise PerfchaosError(
+                    f"{self.login} is read-only already, so making it so shows nothing",
+                    next_step="make it writable first",
+                )
+        return MakeWritable(login=self.login, previous=row[0] if row else None)
+
+    def harm(self, undo: "MakeWritable") -> None:
+        """Set it, end the sessions that do not know of it, and see that a new one cannot write."""
+        with connected(self.login, _ABOUT) as connection:
+            _set(connection, self.login.database, "on")
+            connection.execute(_END_SESSIONS, [f"{APPLICATION_NAME}%"])
+        with connected(self.login, _ABOUT) as connection:
+            if _writable(connection):
+                raise PerfchaosError(
+                    f"{self.login} takes writes although it was made read-only",
+                    next_step=f"see whether the user {undo.login.user!r} has a setting of its own",
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeWritable:
+    """Undo of a read-only database: the setting as it was, and no session that knows another."""
+
+    mechanism: ClassVar[str] = "postgres read-only"
+    login: Login
+    previous: str | None
+
+    def __str__(self) -> str:
+        value = "reset it" if self.previous is None else f"set it to {self.previous}"
+        return f"{_SETTING} of database {self.login.database!r} at {self.login}: {value}"
+
+    def replay(self) -> None:
+        """Put the setting back, end the sessions that cannot write, and see that one can."""
+        with connected(self.login, _ABOUT, options=_WRITABLE) as connection:
+            if self._is_back(connection):
+                return
+            _set(connection, self.login.database, self.previous)
+            connection.execute(_END_SESSIONS, [f"{APPLICATION_NAME}%"])
+        with connected(self.login, _ABOUT) as connection:
+            if not _writable(connection):
+                raise PerfchaosError(
+                    f"{self.login} is still read-only",
+                    next_step=f"by hand: {self}",
+                )
+
+    def last_resort(self) -> None:
+        """There is no harder means than the setting."""
+        self.replay()
+
+    def _is_back(self, connection: Connection) -> bool:
+        row = connection.execute(_PREVIOUS, [_SETTING]).fetchone()
+        return (row[0] if row else None) == self.previous
+
+
+def _set(connection: Connection, database: str, value: str | None) -> None:
+    statement = sql.SQL("ALTER DATABASE {} {}").format(
+        sql.Identifier(database),
+        sql.SQL("RESET " + _SETTING)
+        if value is None
+        else sql.SQL("SET " + _SETTING + " = {}").format(sql.Literal(value)),
+    )
+    connection.execute(statement)
+
+
+def _writable(connection: Connection) -> bool:
+    """Whether a session as the target's commits a write."""
+    read_only = connection.execute("SHOW transaction_read_only").fetchone()
+    if read_only != ("off",):
+        return False
+    try:
+        connection.execute(PROOF_OF_WRITING)
+    except psycopg.Error:
+        return False
+    return True

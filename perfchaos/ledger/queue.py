@@ -1,0 +1,97 @@
+"""Asks Redis, around the proxy, what still waits in the target's queue."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import redis
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.ledger.reconciling import Numbers
+from perfchaos.recording.ids import first_and_last, number_of
+from perfchaos.redis_client import connected
+from perfchaos.target import Queue, Target
+
+ENTRIES_A_PAGE = 5_000
+
+
+def queued_numbers(target: Target, seed: int) -> Numbers:
+    """
+    The requests of the run with this seed that wait in the queue, sorted, each once.
+
+    Those of a stream wait while they are undelivered, and while they are delivered and unconfirmed.
+
+    Raises:
+        PerfchaosError: the target names no queue, or Redis cannot be asked about it.
+
+    """
+    if target.redis is None or target.redis.queue is None:
+        raise PerfchaosError(
+            f"target file {target.path} names no queue",
+            next_step="add redis.queue with its key and kind",
+        )
+    first, _ = first_and_last(seed)
+    ours = re.compile(re.escape(first[:24].encode()) + rb"[0-9a-f]{12}")
+    found: set[int] = set()
+    with connected(target.redis, "the queue") as client:
+        for entry in _entries(client, target.redis.queue):
+            numbers = (number_of(seed, text.decode()) for text in ours.findall(entry))
+            found.update(number for number in numbers if number is not None)
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _entries(client: redis.Redis, queue: Queue) -> Iterator[bytes]:
+    if queue.kind == "list":
+        # In one reply: between two pages items would move, and be missed.
+        listed: Any = client.lrange(queue.key, 0, -1)
+        yield from listed
+        return
+    group = _group(client, queue) if queue.group else None
+    if group is None:
+        yield from _between(client, queue.key, "-", "+")
+        return
+    yield from _between(client, queue.key, f"({group['last-delivered-id'].decode()}", "+")
+    yield from _pending(client, queue.key, str(queue.group))
+
+
+def _group(client: redis.Redis, queue: Queue) -> dict[str, Any] | None:
+    """The consumer group, or None when it, or the stream, is not there."""
+    if not client.exists(queue.key):
+        return None
+    for group in client.xinfo_groups(queue.key):
+        if group["name"] == (queue.group or "").encode():
+            return group
+    return None
+
+
+def _pending(client: redis.Redis, key: str, group: str) -> Iterator[bytes]:
+    """The entries that consumers were given and have not confirmed."""
+    start = "-"
+    while True:
+        page: Any = client.xpending_range(key, group, start, "+", ENTRIES_A_PAGE)
+        with client.pipeline(transaction=False) as pipeline:
+            for pending in page:
+                pipeline.xrange(key, pending["message_id"], pending["message_id"])
+            for found in pipeline.execute():
+                yield from map(_text, found)
+        if len(page) < ENTRIES_A_PAGE:
+            return
+        start = f"({page[-1]['message_id'].decode()}"
+
+
+def _between(client: redis.Redis, key: str, first: str, last: str) -> Iterator[bytes]:
+    """The stream's entries from `first` to `last`."""
+    start = first
+    while True:
+        page: Any = client.xrange(key, start, last, count=ENTRIES_A_PAGE)
+        yield from map(_text, page)
+        if len(page) < ENTRIES_A_PAGE:
+            return
+        start = f"({page[-1][0].decode()}"
+
+
+def _text(entry: tuple[bytes, dict[bytes, bytes]]) -> bytes:
+    """All fields of a stream's entry, as one text."""
+    _, fields = entry
+    return b" ".join((*fields.keys(), *fields.values()))

@@ -1,0 +1,1 @@
+"""Measurements: pure functions from recording and timeline to values with their evidence."""

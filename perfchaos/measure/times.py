@@ -1,0 +1,161 @@
+"""
+The recovery times as measurements, the worst of all recoveries of the run.
+
+A moment that did not come is not a missing value once it was waited for long enough: whoever has
+not recovered after `proven_after_s` seconds is worse than that, and the measurement is how long it
+was watched. Watched for less, it is unknown.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from perfchaos.measure.paired import difference
+from perfchaos.measure.recovery import Moment, Recovery, Requests
+from perfchaos.timeline import Fact, Phase
+from perfchaos.verdict import Measurement
+
+type Recoveries = Sequence[Recovery | None]
+
+
+def first_write(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+    """T1: until the first write was committed through the application."""
+    return _worst("first_write_s", recoveries, lambda one: one.first_write, proven_after_s)
+
+
+def recovery_time(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+    """T2: until 99.9 % of the requests were acknowledged and stayed so: the recovery time."""
+    return _worst("recovery_time_s", recoveries, lambda one: one.sustained, proven_after_s)
+
+
+def latency_recovery(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+    """T3: until 95 % were acknowledged as fast as in the baseline."""
+    return _worst("latency_recovery_s", recoveries, lambda one: one.latency_back, proven_after_s)
+
+
+def backlog_drain(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+    """T4: until no more waited than in the baseline."""
+    return _worst("backlog_drain_s", recoveries, lambda one: one.drained, proven_after_s)
+
+
+def success_ratio(requests: Requests, recoveries: Recoveries) -> Measurement:
+    """
+    The share acknowledged of what was planned after each recovery; after the heal where none came.
+
+    `per_second` in the evidence is the share of each of its first twenty seconds, in per cent.
+    """
+    stretches = [_after(requests, one) for one in recoveries if one is not None]
+    planned = sum(len(one.acked) for one in stretches)
+    acked = sum(int(np.count_nonzero(one.acked)) for one in stretches)
+    seconds = [ratio for one in stretches for ratio in _per_second(one)]
+    return Measurement(
+        name="success_ratio",
+        phase=_phase(recoveries),
+        value=acked / planned if planned else None,
+        unit="ratio",
+        samples=planned,
+        evidence={
+            "acked": acked,
+            "failed": planned - acked,
+            "worst_second_ratio": min(seconds, default=None),
+            "per_second": " ".join(f"{ratio * 100:.4g}" for ratio in seconds[:20]),
+        },
+    )
+
+
+def abrupt_difference(recoveries: Recoveries) -> Measurement:
+    """
+    How much longer a crash takes to recover from than the graceful restart paired with it.
+
+    Recoveries in the order of the run, two by two a pair of either order. The mean difference, its
+    95 % interval in the evidence; None where a pair is missing or has not recovered.
+    """
+    pairs = [_pair(*two) for two in zip(recoveries[::2], recoveries[1::2], strict=False)]
+    whole = [pair for pair in pairs if pair is not None]
+    found = difference(whole) if len(whole) == len(pairs) else None
+    asked = _phase(recoveries) is Phase.BASELINE
+    return Measurement(
+        name="abrupt_minus_graceful_s",
+        phase=_phase(recoveries),
+        # Nothing was restarted yet, so nothing differs: the healthy baseline.
+        value=0.0 if asked else found.mean if found else None,
+        unit="s",
+        samples=len(recoveries) if asked else len(whole),
+        evidence={
+            "low_95_s": found.low if found else None,
+            "high_95_s": found.high if found else None,
+            "graceful_s": " ".join(f"{graceful:.3f}" for graceful, _ in whole),
+            "abrupt_s": " ".join(f"{abrupt:.3f}" for _, abrupt in whole),
+        },
+    )
+
+
+def _worst(
+    name: str,
+    recoveries: Recoveries,
+    pick: Callable[[Recovery], Moment | None],
+    proven_after_s: float,
+) -> Measurement:
+    known = [one for one in recoveries if one is not None]
+    moments = [moment for one in known if (moment := pick(one)) is not None]
+    evidence: dict[str, Fact] = {"recoveries": len(recoveries), "recovered": len(moments)}
+    value: float | None = None
+    if recoveries and len(moments) == len(recoveries):
+        worst = max(moments, key=lambda moment: moment.after_s)
+        value = worst.after_s
+        evidence["resolution_s"] = round(worst.resolution_s, 4)
+        evidence["each_s"] = " ".join(f"{moment.after_s:.3f}" for moment in moments)
+    else:
+        watched_s = max((one.watched_s for one in known if pick(one) is None), default=0.0)
+        evidence["watched_s"] = round(watched_s, 3)
+        value = watched_s if watched_s > proven_after_s else None
+    failures = [
+        round(one.first_failure_after_s, 3)
+        for one in known
+        if one.first_failure_after_s is not None
+    ]
+    evidence["failed_count"] = sum(one.failed_count for one in known)
+    evidence["first_failure_after_s"] = failures[0] if failures else None
+    return Measurement(
+        name=name,
+        phase=_phase(recoveries),
+        value=value,
+        unit="s",
+        samples=sum(one.samples for one in known),
+        evidence=evidence,
+    )
+
+
+def _after(requests: Requests, one: Recovery) -> Requests:
+    disturbance = one.disturbance
+    start_ns = disturbance.healed_ns or disturbance.fault_ns
+    if one.sustained is not None:
+        start_ns = max(start_ns, one.origin_ns + round(one.sustained.after_s * 1e9))
+    after = requests.between(start_ns, disturbance.until_ns)
+    # What the next fault caught in flight is not this recovery's.
+    caught = np.flatnonzero(after.done_ns >= disturbance.until_ns)
+    return after.between(0, int(after.intended_ns[caught[0]])) if len(caught) else after
+
+
+def _per_second(requests: Requests) -> list[float]:
+    if not len(requests.intended_ns):
+        return []
+    seconds = (requests.intended_ns - requests.intended_ns[0]) // 1_000_000_000
+    planned = np.bincount(seconds)
+    acked = np.bincount(seconds, weights=requests.acked)
+    return [float(good / all_) for good, all_ in zip(acked, planned, strict=True) if all_]
+
+
+def _pair(one: Recovery | None, other: Recovery | None) -> tuple[float, float] | None:
+    """(graceful, abrupt) recovery times of two recoveries in either order."""
+    times = {
+        recovered.disturbance.kind == "crash": recovered.sustained.after_s
+        for recovered in (one, other)
+        if recovered is not None and recovered.sustained is not None
+    }
+    return (times[False], times[True]) if len(times) == 2 else None
+
+
+def _phase(recoveries: Recoveries) -> Phase:
+    harmed = any(one is None or one.disturbance.kind is not None for one in recoveries)
+    return Phase.RECOVERY if harmed else Phase.BASELINE

@@ -1,0 +1,53 @@
+"""What the client of the webhook endpoint lived through, phase by phase."""
+
+from perfchaos.recording import Window
+from perfchaos.timeline import Phase
+from perfchaos.verdict import Measurement
+
+
+def error_ratio(window: Window, phase: Phase | None) -> Measurement:
+    """The share of the planned requests that was not acknowledged, those never sent included."""
+    return Measurement(
+        name="error_ratio",
+        phase=phase,
+        value=window.error_ratio,
+        unit="ratio",
+        samples=window.planned_count,
+        evidence={
+            "acked": window.acked_count,
+            "refused": window.refused_count,
+            "indeterminate": window.indeterminate_count,
+            "dropped": window.dropped_count,
+            **{f"seen: {name}": count for name, count in window.by_class().items()},
+        },
+    )
+
+
+def latency_p99(window: Window, phase: Phase | None) -> Measurement:
+    """The 99th percentile of the time from the intended send to the end of the reply."""
+    return Measurement(
+        name="latency_p99_ms",
+        phase=phase,
+        value=window.latency_ms(0.99),
+        unit="ms",
+        samples=window.latency_count,
+        evidence={
+            "p50_ms": window.latency_ms(0.50),
+            "p95_ms": window.latency_ms(0.95),
+            "p99_9_ms": window.latency_ms(0.999),
+            "max_ms": window.latency_ms(1.0),
+            "service_p99_ms": window.service_ms(0.99),
+        },
+    )
+
+
+def throughput(window: Window, phase: Phase | None) -> Measurement:
+    """Acknowledged requests per second."""
+    return Measurement(
+        name="throughput_per_s",
+        phase=phase,
+        value=window.rate_per_s,
+        unit="1/s",
+        samples=window.planned_count,
+        evidence={"planned": window.planned_count, "acked": window.acked_count},
+    )

@@ -1,0 +1,229 @@
+"""
+Looks at Postgres itself, around any proxy: does its process run, does it accept, does it write.
+
+What a look finds is the server's own share of an outage; what the application takes on top of it
+is the application's. A write is proved by a commit that reaches the disk and touches no table: see
+`PROOF_OF_WRITING`.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.observe.sampler import Reading
+from perfchaos.postgres_client import (
+    APPLICATION_NAME,
+    PROOF_OF_WRITING,
+    Connection,
+    Login,
+    connect,
+    first_line,
+)
+from perfchaos.processes import running
+from perfchaos.timeline import Fact
+
+LOOK_EVERY_S = 0.1
+STUCK_AFTER_S = 2.0
+IDLE_IN_TRANSACTION_AFTER_S = 1.0
+
+# Within a look an absent server is tried this often: it is the resolution of its coming back.
+_TRY_EVERY_S = 0.03
+# A session knows the settings of its birth, so it is renewed this often.
+_RENEWED_EVERY_S = 0.5
+_PATIENCE_S = 1.0
+
+_SESSIONS = """
+    SELECT count(*),
+        count(*) FILTER (
+            WHERE state = 'active' AND clock_timestamp() - query_start > make_interval(secs => %s)
+        ),
+        count(*) FILTER (
+            WHERE state LIKE 'idle in transaction%%'
+              AND clock_timestamp() - state_change > make_interval(secs => %s)
+        ),
+        count(*) FILTER (WHERE clock_timestamp() - backend_start < interval '1 s')
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+      AND application_name NOT LIKE %s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """
+    The target's sessions, as the server lists them to their own user.
+
+    `stuck` have been in one statement, and `idle_in_transaction` in one pause of a transaction, for
+    longer than the limits above; `started` came within the last second.
+    """
+
+    connections: int
+    stuck: int
+    idle_in_transaction: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresState:
+    """
+    The server at one look; instants in CLOCK_MONOTONIC nanoseconds.
+
+    It `accepts` if a session could be had, and `writes` if a commit came back; `seen_ns` is when
+    that was known, and `missed_ns` the last moment at which it was not so. `process` is None where
+    it is not controlled by a pid file. `sqlstate` and `said` are the server's last complaint.
+    """
+
+    process: bool | None
+    accepts: bool
+    writes: bool
+    seen_ns: int
+    missed_ns: int | None
+    sqlstate: str | None
+    said: str | None
+    sessions: Sessions | None
+
+    def facts(self) -> Mapping[str, Fact]:
+        """The state as values of a reading."""
+        plain = asdict(self)
+        sessions = plain.pop("sessions")
+        return {**plain, **(sessions or {})}
+
+    @classmethod
+    def of(cls, reading: Reading) -> "PostgresState | None":
+        """The state in a reading; None for a look that failed."""
+        if reading.failed is not None:
+            return None
+        facts = dict(reading.values)
+        counts = {name: facts.pop(name) for name in Sessions.__slots__ if name in facts}
+        sessions = Sessions(**counts) if counts else None  # type: ignore[arg-type]  # as written
+        return cls(**facts, sessions=sessions)  # type: ignore[arg-type]  # as written
+
+
+class PostgresLook:
+    """Looks at a server whenever it is called, over a session of its own, renewed now and then."""
+
+    def __init__(self, login: Login, *, pid_file: Path | None) -> None:
+        self._login = login
+        self._pid_file = pid_file
+        self._session: Connection | None = None
+        self._born_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._hang_up()
+
+    def __call__(self) -> Mapping[str, Fact]:
+        """The server's state, within a few tenths of a second, or two if it is silent."""
+        return self.look().facts()
+
+    def look(self) -> PostgresState:
+        """The state, tried for until it is well or the next look is due."""
+        due_s = time.monotonic() + LOOK_EVERY_S - _TRY_EVERY_S
+        missed_ns = None
+        while True:
+            state = self._try(missed_ns)
+            if state.writes or time.monotonic() >= due_s:
+                return state
+            missed_ns = state.seen_ns
+            time.sleep(_TRY_EVERY_S)
+
+    def _try(self, missed_ns: int | None) -> PostgresState:
+        accepts, writes, sessions = True, False, None
+        sqlstate = said = None
+        try:
+            self._renew()
+        except psycopg.Error as error:
+            accepts, sqlstate, said = False, error.sqlstate, first_line(error)
+        if self._session is not None:
+            try:
+                with _time_limit(self._session):
+                    if accepts:
+                        writes = _writes(self._session)
+                    seen_ns = time.monotonic_ns()
+                    sessions = _sessions(self._session)
+            except psycopg.Error as error:
+                sqlstate, said = error.sqlstate, first_line(error)
+                accepts = accepts and not self._session.closed
+                self._hang_up()
+        if sessions is None:
+            seen_ns, writes = time.monotonic_ns(), False
+        return PostgresState(
+            process=None if self._pid_file is None else running(self._pid_file) is not None,
+            accepts=accepts,
+            writes=writes,
+            seen_ns=seen_ns,
+            missed_ns=missed_ns,
+            sqlstate=sqlstate,
+            said=said,
+            sessions=sessions,
+        )
+
+    def _renew(self) -> None:
+        """A young session; the old one is kept where there is no other to be had."""
+        if self._session is not None and time.monotonic() - self._born_s < _RENEWED_EVERY_S:
+            return
+        young = connect(self._login)
+        self._hang_up()
+        self._session, self._born_s = young, time.monotonic()
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def _writes(session: Connection) -> bool:
+    row = session.execute(
+        "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
+    ).fetchone()
+    if row != (False,):
+        return False
+    session.execute(PROOF_OF_WRITING)
+    return True
+
+
+def _sessions(session: Connection) -> Sessions:
+    limits = [STUCK_AFTER_S, IDLE_IN_TRANSACTION_AFTER_S, f"{APPLICATION_NAME}%"]
+    row = session.execute(_SESSIONS, limits).fetchone()
+    if row is None:
+        raise PerfchaosError(
+            "pg_stat_activity gave no row", next_step="see what stands before Postgres"
+        )
+    connections, stuck, idle, started = row
+    return Sessions(connections=connections, stuck=stuck, idle_in_transaction=idle, started=started)
+
+
+@contextlib.contextmanager
+def _time_limit(session: Connection) -> Iterator[None]:
+    """Shut the socket down under a session whose server is silent: no timeout of its own helps."""
+    alarm = threading.Timer(_PATIENCE_S, _shut_down, args=[session])
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+
+
+def _shut_down(session: Connection) -> None:
+    with suppress(psycopg.Error, OSError):
+        with socket.socket(fileno=os.dup(session.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)

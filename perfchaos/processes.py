@@ -1,0 +1,432 @@
+"""
+Server processes known by their pid file: start, stop, kill, pause, resume, start again.
+
+A pid alone is not an identity, because the system hands pids out again. A pid file written here
+therefore holds the pid and, on a second line, the start time of its process; one whose start time
+differs is another process and is never signalled. A pid file written by somebody else (a pid and
+nothing more) is believed only for a process that started before the file was written.
+
+Beside each pid file `redis.pid` lies `redis.json`, the `Launch`: what it takes to start the very
+same server again, from any process and without knowing anything else about it.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.process_table import Entry, everything, look_up, pid_exists
+
+# Some start times have a resolution of a second, and a file's time may be rounded as well.
+_FOREIGN_PID_FILE_SLACK_S = 2.0
+
+# The inner shell notes its own pid in the pid file (its descriptor 3) before it becomes the server,
+# so that no server ever runs unnoted, not even if its starter is killed at that moment. The middle
+# one stays to bury the server: in many a container process 1 does not, and a Postgres will not
+# start again while its predecessor lies about as a zombie. The outer one ends at once, so that the
+# server has nothing to do with the process that started it.
+_ORPHAN = """exec 3<&0; (sh -c 'echo $$ >&3; exec "$@" 3>&-' sh "$@"; :) &"""
+_BURIAL_TIMEOUT_S = 0.5
+_PAUSE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process, told from a later holder of its pid by its start time."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def current(cls) -> "Process":
+        """This process."""
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        """
+        The process that has this pid now.
+
+        Raises:
+            PerfchaosError: there is none.
+
+        """
+        entry = look_up(pid)
+        if entry is None:
+            raise PerfchaosError(f"process {pid} has ended", next_step="read its log")
+        return _process(entry)
+
+    def alive(self) -> bool:
+        """Whether it still runs (or is paused); a zombie has ended."""
+        return self._entry() is not None
+
+    def paused(self) -> bool:
+        """Whether it is stopped by a signal."""
+        entry = self._entry()
+        return entry is not None and entry.paused
+
+    def signal(self, number: signal.Signals) -> None:
+        """
+        Send a signal, and never to another process that got the pid meanwhile.
+
+        Does nothing if it has ended; raises PerfchaosError if it may not be signalled.
+        """
+        try:
+            if not hasattr(os, "pidfd_open"):
+                if self.alive():
+                    os.kill(self.pid, number)
+                return
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                # The descriptor holds on to the process: what is true now stays true below.
+                if self.alive():
+                    signal.pidfd_send_signal(descriptor, number)
+            finally:
+                os.close(descriptor)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise PerfchaosError(
+                f"process {self.pid} belongs to another user",
+                next_step="run this as that user, or as root",
+            ) from error
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """Wait until it has ended; False if it has not within `timeout_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        if hasattr(os, "pidfd_open"):
+            try:
+                descriptor = os.pidfd_open(self.pid)
+            except ProcessLookupError:
+                return True
+            try:
+                if self.alive():
+                    ended = select.poll()
+                    ended.register(descriptor, select.POLLIN)
+                    ended.poll(timeout_s * 1000)
+            finally:
+                os.close(descriptor)
+        while self.alive():
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def family(self) -> list["Process"]:
+        """This process and all that descend from it, parents first."""
+        children: dict[int, list[Process]] = {}
+        for entry in everything():
+            children.setdefault(entry.parent, []).append(_process(entry))
+        family = [self]
+        for member in family:  # It grows as we go: breadth first.
+            family += children.get(member.pid, [])
+        return family
+
+    def _entry(self) -> Entry | None:
+        entry = look_up(self.pid)
+        return entry if entry is not None and entry.started == self.started else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """
+    How a server is started, kept beside its pid file as JSON.
+
+    `secrets` maps variables of the server's environment to names in `secrets_file`, so that no
+    secret stands in this record. `data_dir` is what "started again, emptied" deletes; None where
+    the data must stay. `uid` and `gid` are given by root for a server that refuses to be root.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str
+    log: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets_file: str | None = None
+    stop_signal: str = "SIGTERM"
+    data_dir: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+    def write(self, pid_file: Path) -> None:
+        """
+        Keep this record beside the pid file.
+
+        Raises PerfchaosError if its data do not lie there too: they are deleted on its word.
+        """
+        if self.data_dir is not None and pid_file.parent not in Path(self.data_dir).parents:
+            raise PerfchaosError(
+                f"the data in {self.data_dir} could not be deleted on demand",
+                next_step=f"keep them beside its pid file, in {pid_file.parent}",
+            )
+        write_private(_launch_file(pid_file), json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, pid_file: Path) -> "Launch":
+        """
+        The record kept beside the pid file.
+
+        Raises PerfchaosError if there is none or if it is not one.
+        """
+        path = _launch_file(pid_file)
+        try:
+            record = json.loads(path.read_text())
+            return cls(**(record | {"argv": tuple(record["argv"])}))
+        except FileNotFoundError as error:
+            raise PerfchaosError(
+                f"nothing says how to start the process of {pid_file}",
+                next_step=f"write {path}, or control the service through docker: or compose:",
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise PerfchaosError(
+                f"{path} is not a launch record ({error})",
+                next_step="correct or delete it",
+            ) from error
+
+
+def running(pid_file: Path) -> Process | None:
+    """The live process that a pid file speaks of; None if there is none, or the file is stale."""
+    try:
+        written_s = pid_file.stat().st_mtime
+        lines = _noted(pid_file).splitlines()
+    except FileNotFoundError:
+        return None
+    if not lines or not lines[0].strip().isdigit():
+        return None
+    entry = look_up(int(lines[0]))
+    if entry is None:
+        return None
+    if len(lines) > 1 and lines[1].startswith("started "):
+        same = lines[1] == f"started {entry.started}"
+    else:
+        same = time.time() - entry.age_s <= written_s + _FOREIGN_PID_FILE_SLACK_S
+    return _process(entry) if same else None
+
+
+def start(launch: Launch, pid_file: Path) -> Process:
+    """
+    Start a server in a session of its own, and note it in its pid file; one that runs is left be.
+
+    It outlives this process and hears nothing of its terminal. Returns once the server runs, which
+    is before it answers. Raises PerfchaosError if it cannot be started.
+    """
+    with _one_starter(pid_file):
+        return running(pid_file) or _start(launch, pid_file)
+
+
+def start_again(pid_file: Path, *, emptied: bool = False) -> Process:
+    """
+    Start the server of a pid file as it was started before; the running one if it still runs.
+
+    `emptied` deletes its data first, as a cache without persistence would come back. Raises
+    PerfchaosError if nothing says how to start it or if its data must not be deleted.
+    """
+    launch = Launch.read(pid_file)
+    with _one_starter(pid_file):
+        if process := running(pid_file):
+            return process
+        if emptied:
+            if launch.data_dir is None:
+                raise PerfchaosError(
+                    f"the data of {pid_file.stem} must not be deleted",
+                    next_step="start it with them",
+                )
+            shutil.rmtree(launch.data_dir, ignore_errors=True)
+            Path(launch.data_dir).mkdir(mode=0o700)
+        return _start(launch, pid_file)
+
+
+def stop(pid_file: Path, *, timeout_s: float = 10.0) -> None:
+    """
+    Ask a server to end in its own orderly way, and wait until it has.
+
+    One that is paused is woken to hear it. Raises PerfchaosError if it has not ended in time.
+    """
+    process = running(pid_file)
+    if process is None:
+        return
+    number = signal.SIGTERM
+    if _launch_file(pid_file).exists():
+        number = signal.Signals[Launch.read(pid_file).stop_signal]
+    family = process.family()
+    process.signal(number)
+    for member in family:
+        member.signal(signal.SIGCONT)
+    if not process.wait_gone(timeout_s):
+        raise PerfchaosError(
+            f"{pid_file.stem} (pid {process.pid}) did not stop within {timeout_s:g} s",
+            next_step="kill it",
+        )
+    _await_burial(process)
+
+
+def kill(pid_file: Path, *, timeout_s: float = 5.0) -> None:
+    """
+    End a server and all its children by SIGKILL, as a power cut would, and wait for their end.
+
+    All at once: killing only the parent of a Postgres would let its backends notice and clean up.
+    The parent goes last, so that a kill which is interrupted leaves it to be found by its pid file:
+    paused, and to be resumed.
+    Raises PerfchaosError if one has not ended in time.
+    """
+    process = running(pid_file)
+    if process is None:
+        return
+    family = _freeze(process)
+    for member in reversed(family):
+        member.signal(signal.SIGKILL)
+    deadline_s = time.monotonic() + timeout_s
+    for member in family:
+        if not member.wait_gone(max(0.0, deadline_s - time.monotonic())):
+            raise PerfchaosError(
+                f"{pid_file.stem} (pid {member.pid}) survived SIGKILL for {timeout_s:g} s",
+                next_step="look whether it hangs in the kernel (state D in ps)",
+            )
+    _await_burial(process)
+
+
+def pause(pid_file: Path) -> None:
+    """
+    Stop a server and all its children in their tracks, and see that they have stopped.
+
+    Raises PerfchaosError if it does not run or does not stop.
+    """
+    deadline_s = time.monotonic() + _PAUSE_TIMEOUT_S
+    for member in _freeze(_required(pid_file)):
+        while member.alive() and not member.paused():
+            if time.monotonic() >= deadline_s:
+                raise PerfchaosError(
+                    f"{pid_file.stem} (pid {member.pid}) was not paused in {_PAUSE_TIMEOUT_S:g} s",
+                    next_step="look whether it hangs in the kernel (state D in ps)",
+                )
+            time.sleep(0.001)
+
+
+def resume(pid_file: Path) -> None:
+    """Let a paused server go on; raises PerfchaosError if none runs."""
+    for member in reversed(_required(pid_file).family()):
+        member.signal(signal.SIGCONT)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file only its owner can read, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def read_environment_file(path: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file; raises PerfchaosError if it cannot be read."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise PerfchaosError(
+            f"the secrets in {path} cannot be read ({error.strerror})",
+            next_step="run 'perfchaos down' and 'perfchaos up'",
+        ) from error
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def secrets_of(launch: Launch) -> dict[str, str]:
+    """The secrets that its server gets, by the names of its environment."""
+    if launch.secrets_file is None:
+        return {}
+    known = read_environment_file(Path(launch.secrets_file))
+    return {variable: known[name] for variable, name in launch.secrets.items()}
+
+
+@contextlib.contextmanager
+def _one_starter(pid_file: Path) -> Iterator[None]:
+    """Of two that start a server at once (a run and its watchdog), the second finds it running."""
+    with pid_file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(launch: Launch, pid_file: Path) -> Process:
+    if shutil.which(launch.argv[0]) is None:
+        raise PerfchaosError(f"there is no program {launch.argv[0]}", next_step="install it")
+    launch.write(pid_file)
+    environment = {**launch.environment, **secrets_of(launch)}
+    with pid_file.open("w") as noted, Path(launch.log).open("a") as log:
+        try:
+            subprocess.run(
+                ["/bin/sh", "-c", _ORPHAN, "sh", *launch.argv],
+                stdin=noted,
+                stdout=log,
+                stderr=log,
+                cwd=launch.cwd,
+                env=environment,
+                start_new_session=True,
+                check=True,
+                user=launch.uid,
+                group=launch.gid,
+                extra_groups=None if launch.uid is None else [],
+            )
+        except OSError as error:
+            raise PerfchaosError(
+                f"{launch.argv[0]} could not be started ({error})",
+                next_step=f"correct {_launch_file(pid_file)}",
+            ) from error
+    process = running(pid_file)
+    if process is None:
+        raise PerfchaosError(
+            f"{launch.argv[0]} ended as soon as it was started",
+            next_step=f"read {launch.log}",
+        )
+    write_private(pid_file, f"{process.pid}\nstarted {process.started}\n")
+    return process
+
+
+def _launch_file(pid_file: Path) -> Path:
+    return pid_file.with_suffix(".json")
+
+
+def _required(pid_file: Path) -> Process:
+    process = running(pid_file)
+    if process is None:
+        raise PerfchaosError(f"no process of {pid_file} is running", next_step="start it first")
+    return process
+
+
+def _noted(pid_file: Path) -> str:
+    """The text of a pid file. An empty one that is new is about to be written by its server."""
+    deadline_s = time.time() + 1.0
+    while not (text := pid_file.read_text()):
+        if not 0.0 <= time.time() - pid_file.stat().st_mtime < 1.0 or time.time() >= deadline_s:
+            break
+        time.sleep(0.001)
+    return text
+
+
+def _await_burial(process: Process) -> None:
+    """Give the parent of an ended server a moment: as a zombie it would still hold its pid."""
+    deadline_s = time.monotonic() + _BURIAL_TIMEOUT_S
+    while pid_exists(process.pid) and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+
+
+def _freeze(process: Process) -> list[Process]:
+    """Pause a whole family, parents first so that no new child escapes; returns all of it."""
+    frozen: list[Process] = []
+    while fresh := [member for member in process.family() if member not in frozen]:
+        for member in fresh:
+            member.signal(signal.SIGSTOP)
+        frozen += fresh
+    return frozen
+
+
+def _process(entry: Entry) -> Process:
+    return Process(pid=entry.pid, started=entry.started)

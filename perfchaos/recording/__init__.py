@@ -1,0 +1,24 @@
+"""
+The record of every planned request and its fate: append-only on disk, readable while it grows.
+
+`Recorder` writes, `Recording` reads. The process that sends the load imports only the writing
+half: numpy is loaded by whoever reads, on first use of `Recording` or `Window`.
+"""
+
+from typing import TYPE_CHECKING
+
+from perfchaos.recording.layout import Failure, Outcome, Waited
+from perfchaos.recording.writer import Recorder
+
+if TYPE_CHECKING:
+    from perfchaos.recording.reader import Recording, Second, Window
+
+__all__ = ["Failure", "Outcome", "Recorder", "Recording", "Second", "Waited", "Window"]
+
+
+def __getattr__(name: str) -> object:
+    if name in {"Recording", "Second", "Window"}:
+        from perfchaos.recording import reader  # noqa: PLC0415 - see above: numpy only for readers
+
+        return getattr(reader, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

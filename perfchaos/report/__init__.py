@@ -1,0 +1,7 @@
+"""The run for people: progress and summary on the terminal, and a page."""
+
+from perfchaos.report.page import write_page
+from perfchaos.report.progress import Progress
+from perfchaos.report.summary import print_summary
+
+__all__ = ["Progress", "print_summary", "write_page"]

@@ -1,0 +1,117 @@
+"""The verdict on a terminal."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from perfchaos.report.rows import rows_of
+from perfchaos.report.wording import name_of, race_in_words, value_of
+from perfchaos.run import RunDirectory
+from perfchaos.timeline import Phase
+from perfchaos.verdict import (
+    Band,
+    FaultReport,
+    Judgement,
+    LedgerReport,
+    Status,
+    Verdict,
+    advise_on,
+    worst,
+)
+
+STYLES = {
+    Band.EXCELLENT: "bold green",
+    Band.GOOD: "green",
+    Band.WARN: "yellow",
+    Band.UNKNOWN: "magenta",
+    Band.CRITICAL: "bold red",
+}
+
+
+def print_summary(verdict: Verdict, directory: RunDirectory, console: Console) -> None:
+    """Print what was measured in each phase, how it was judged, and what to do about it."""
+    console.print()
+    console.print(_headline(verdict))
+    _print_lines(console, verdict.reasons, style="red")
+    if verdict.judgements:
+        console.print(_table(verdict.judgements))
+    _print_lines(console, [_fault_line(fault) for fault in verdict.faults])
+    if verdict.ledger:
+        _print_lines(console, [_ledger_line(verdict.ledger)])
+    if verdict.race:
+        _print_lines(console, [f"race: {race_in_words(verdict.race)}"])
+    _print_lines(console, _advice(verdict), style="yellow")
+    _print_lines(console, [f"report:  {directory.report}", f"verdict: {directory.verdict}"])
+
+
+def _print_lines(console: Console, lines: Iterable[str], *, style: str = "") -> None:
+    """Lines that the terminal may wrap, and a file need not."""
+    for line in lines:
+        console.print(Text(f"  {line}", style=style), soft_wrap=True)
+
+
+def _headline(verdict: Verdict) -> Text:
+    line = Text(f"{verdict.experiment} · {verdict.target} · ")
+    if verdict.status is not Status.COMPLETED:
+        line.append(f"{verdict.status.value} · ", style="bold red")
+    line.append(verdict.band.value.upper(), style=STYLES[verdict.band])
+    return line
+
+
+def _table(judgements: Iterable[Judgement]) -> Table:
+    """One row a measurement, one column a phase."""
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("", no_wrap=True)
+    for phase in (*Phase, None):
+        table.add_column(phase.value if phase else "whole run", justify="right")
+    table.add_column("band")
+    for name, row in rows_of(judgements).items():
+        band = worst(judgement.band for judgement in row.values())
+        cells = [_cell(row.get(phase)) for phase in (*Phase, None)]
+        table.add_row(name, *cells, Text(band.value, style=STYLES[band]))
+    return table
+
+
+def _cell(judgement: Judgement | None) -> Text:
+    if judgement is None:
+        return Text()
+    return Text(value_of(judgement.measurement), style=STYLES[judgement.band])
+
+
+def _fault_line(fault: FaultReport) -> str:
+    if fault.in_force_after_ms is not None:
+        seen = f"seen in force after {fault.in_force_after_ms:.0f} ms"
+    else:
+        seen = fault.seen or "never seen in force"
+    if fault.normal_after_ms is not None:
+        healed = f"back to normal {fault.normal_after_ms:.0f} ms after the heal"
+    elif fault.healed_at_s is not None:
+        healed = "healed, as read back"
+    else:
+        healed = "not healed by the run"
+    return f"fault: {fault.dependency} {fault.kind} ({fault.mechanism}), {seen}, {healed}"
+
+
+def _ledger_line(ledger: LedgerReport) -> str:
+    return (
+        f"ledger: {ledger.acked:,} acknowledged, {ledger.lost:,} lost, "
+        f"{ledger.duplicated:,} twice, {ledger.phantom:,} refused yet done, "
+        f"{ledger.recovered:,} of {ledger.indeterminate:,} indeterminate done"
+    )
+
+
+def _advice(verdict: Verdict) -> list[str]:
+    """What to do about all that is not well: each action once, each remedy under the first."""
+    found: dict[str, list[str]] = {}
+    told: set[str] = set()
+    for judgement in verdict.judgements:
+        if judgement.band.severity < Band.WARN.severity:
+            continue
+        action, *remedies = advise_on(judgement, verdict) or (None,)
+        if action is not None:
+            lines = found.setdefault(f"→ {name_of(judgement.measurement)}: {action}", [])
+            lines += [f"    {remedy}" for remedy in remedies if remedy not in told]
+            told.update(remedies)
+    return [line for action, remedies in found.items() for line in (action, *remedies)]

@@ -1,0 +1,105 @@
+"""How names, values and limits of measurements read."""
+
+from perfchaos.verdict import Better, Limits, Measurement, RaceReport
+
+_NAMES = {
+    "error_ratio": "not acknowledged",
+    "latency_p99_ms": "latency p99",
+    "throughput_per_s": "acknowledged per second",
+    "lost_count": "lost",
+    "duplicated_count": "took effect twice",
+    "phantom_count": "refused, yet took effect",
+    "goodput_ratio": "goodput, of baseline",
+    "latency_p99_inflation": "latency p99, of baseline",
+    "time_to_fallback_s": "time to fallback",
+    "queue_backlog_count": "waiting in the queue",
+    "time_to_drain_s": "time to drain",
+    "stalled_consumer_count": "stalled consumers",
+    "group_missing_s": "consumer group missing",
+    "queue_use_ratio": "queue used again",
+    "first_write_s": "first write again",
+    "recovery_time_s": "recovery time",
+    "latency_recovery_s": "as fast as before",
+    "backlog_drain_s": "backlog drained",
+    "success_ratio": "succeeded after",
+    "server_time_s": "of it the server's",
+    "application_time_s": "of it the application's",
+    "abrupt_minus_graceful_s": "crash less restart",
+    "healthy_while_failing_s": "healthy while failing",
+    "reconnect_peak_count": "reconnects in a second",
+    "stuck_count": "stuck sessions",
+    "idle_in_transaction_count": "idle in transaction",
+    "win_ratio": "exactly one winner",
+    "race_ratio": "raced",
+    "effective_round_count": "effective rounds",
+}
+
+
+def race_in_words(race: RaceReport) -> str:
+    """What a race proved: how many rounds did, what of, and how close together they were."""
+    proof = (
+        f"{race.effective:,} of {race.rounds:,} rounds had all contenders there at once, "
+        f"{race.won:,} of them had exactly one winner, {race.raced:,} rounds prove a race"
+    )
+    if race.doubt is not None:
+        return f"{proof}; it proves nothing, because {race.doubt}"
+    skew = f"last bytes released within {amount(race.skew_p50_us, 'µs')} (p50)"
+    if race.skew_p99_us is not None:
+        skew += f", {amount(race.skew_p99_us, 'µs')} (p99)"
+    rate = amount(race.rate_at_most, "ratio")
+    return f"{proof}: their rate is below {rate} with 95 % confidence; {skew}"
+
+
+def name_of(measurement: Measurement) -> str:
+    """The measurement's name in words."""
+    return _NAMES.get(measurement.name, measurement.name.replace("_", " "))
+
+
+def value_of(measurement: Measurement) -> str:
+    """The measurement's value with its unit; a dash where there is none."""
+    return amount(measurement.value, measurement.unit)
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A number with its unit, with as many digits as tell something."""
+    if value is None:
+        return "–"
+    match unit:
+        case "ratio":
+            return f"{_rounded(value * 100)} %"
+        case "messages" | "consumers":
+            return f"{value:,.0f}"
+        case "times":
+            return f"{_rounded(value)}x"
+        case "1/s":
+            return f"{_rounded(value)} /s"
+        case _:
+            return f"{_rounded(value)} {unit}"
+
+
+def limits_of(limits: Limits, unit: str) -> str:
+    """The limits in words: `good at most 1 %, warn at most 20 %`."""
+    named = {"excellent": limits.excellent, "good": limits.good, "warn": limits.warn}
+    return ", ".join(
+        f"{name} {limits.better.value} {amount(limit, unit)}"
+        for name, limit in named.items()
+        if limit is not None
+    )
+
+
+def beyond(limits: Limits, unit: str) -> str:
+    """What lies beyond the last limit, in words."""
+    last = [limit for limit in (limits.excellent, limits.good, limits.warn) if limit is not None][
+        -1
+    ]
+    side = "above" if limits.better is Better.LOWER else "below"
+    return f"critical {side} {amount(last, unit)}"
+
+
+def _rounded(value: float) -> str:
+    """Three significant digits and no trailing zeroes: 0.04, 1.25, 31.5, 1,204."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,17 @@
+"""One run: its directory, its life, and the run under way in this process."""
+
+from perfchaos.run.directory import RunDirectory, make_run_directory
+from perfchaos.run.run import NoRun, Run, current, run_under_way, scene, set_current
+from perfchaos.run.scene import Scene
+
+__all__ = [
+    "NoRun",
+    "Run",
+    "RunDirectory",
+    "Scene",
+    "current",
+    "make_run_directory",
+    "run_under_way",
+    "scene",
+    "set_current",
+]

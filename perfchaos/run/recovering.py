@@ -1,0 +1,178 @@
+"""
+How the run under way recovers, and what its Postgres and its health say meanwhile.
+
+The looks begin when somebody first asks for them, which a hypothesis does before anything is
+harmed, and go on until the run is concluded.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from perfchaos.errors import InvalidInput
+from perfchaos.measure.recovery import (
+    Backlog,
+    Disturbance,
+    Origin,
+    Recovery,
+    Requests,
+    baseline_of,
+    disturbances,
+    recovery,
+)
+from perfchaos.observe.health import LOOK_EVERY_S as HEALTH_EVERY_S
+from perfchaos.observe.health import HealthLook, HealthState
+from perfchaos.observe.postgres import LOOK_EVERY_S as POSTGRES_EVERY_S
+from perfchaos.observe.postgres import PostgresLook, PostgresState
+from perfchaos.observe.queue import queue_readings
+from perfchaos.observe.sampler import Sampler, readings
+from perfchaos.postgres_client import login_of
+from perfchaos.run.run import Run
+from perfchaos.timeline import Phase
+
+_ORIGINS: Mapping[str, Origin] = {"fault": "fault", "heal": "heal"}
+_LOOK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovering:
+    """
+    All that is known of the recoveries so far; one for each disturbance, in order.
+
+    A recovery is None while the fault lasts that it is to count from.
+    """
+
+    origin: Origin
+    requests: Requests
+    disturbances: tuple[Disturbance, ...]
+    recoveries: tuple[Recovery | None, ...]
+
+    @property
+    def phase(self) -> Phase:
+        """What is being measured: the healthy target, or one that was harmed."""
+        harmed = any(one.kind is not None for one in self.disturbances)
+        return Phase.RECOVERY if harmed else Phase.BASELINE
+
+
+def recovering(run: Run, *, since: str, dependency: str = "postgres") -> Recovering:
+    """
+    The recoveries from the faults of `dependency`, their times counted `since` "fault" or "heal".
+
+    Raises:
+        InvalidInput: `since` is something else.
+
+    """
+    if since not in _ORIGINS:
+        raise InvalidInput(
+            "the recovery's origin",
+            [f"since is {since!r}, not 'fault' or 'heal'"],
+            next_step="correct the experiment",
+        )
+    origin = _ORIGINS[since]
+    events, spans = run.timeline.events(), run.spans()
+    until_ns = run.load_ended_ns or _for_ever()
+    requests = Requests.of(run.recording, until_ns=until_ns)
+    found = disturbances(events, spans, dependency=dependency, until_ns=until_ns)
+    calm = next((span for span in spans if span.phase is Phase.BASELINE), None)
+    backlog = _backlog(run)
+    baseline = None
+    if calm is not None:
+        end_ns = calm.end_ns or requests.known_until_ns
+        before = _between(backlog, calm.start_ns, end_ns) if backlog else _NO_LOOKS
+        baseline = baseline_of(requests.between(calm.start_ns, end_ns), before)
+    return Recovering(
+        origin=origin,
+        requests=requests,
+        disturbances=found,
+        recoveries=tuple(
+            recovery(requests, one, baseline, backlog, origin=origin) if baseline else None
+            for one in found
+        ),
+    )
+
+
+def go_on_until_recovered(run: Run, *, since: str, at_most_s: float) -> bool:
+    """
+    Let the load go on until all four moments of the last recovery came; whether they did in time.
+
+    Raises:
+        Revoked: the run was called off meanwhile.
+
+    """
+    deadline_s = time.monotonic() + at_most_s
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        run.go_on(min(left_s, _LOOK_S))
+        last = recovering(run, since=since).recoveries[-1:]
+        if last and last[0] is not None and last[0].complete:
+            return True
+    return False
+
+
+def postgres_states(run: Run) -> tuple[PostgresState, ...]:
+    """What the looks at the target's Postgres found so far, one at least."""
+    path = _file(run, "postgres")
+    if not path.exists():
+        look = PostgresLook(login_of(run.target), pid_file=_pid_file(run))
+        _watch(run, path, look, interval_s=POSTGRES_EVERY_S)
+    states = (PostgresState.of(reading) for reading in readings(path))
+    return tuple(state for state in states if state is not None)
+
+
+def health_states(run: Run) -> tuple[tuple[int, HealthState], ...]:
+    """What the target said of its health so far, with the instants; nothing if it says nothing."""
+    path = _file(run, "health")
+    if run.target.health_url is None:
+        return ()
+    if not path.exists():
+        _watch(run, path, HealthLook(run.target.health_url), interval_s=HEALTH_EVERY_S)
+    found = ((reading.at_ns, HealthState.of(reading)) for reading in readings(path))
+    return tuple((at_ns, state) for at_ns, state in found if state is not None)
+
+
+_NO_LOOKS = Backlog(at_ns=np.empty(0, np.int64), waiting_count=np.empty(0, np.int64))
+
+
+def _watch(run: Run, path: Path, look: PostgresLook | HealthLook, *, interval_s: float) -> None:
+    """Look until the run is concluded, and wait here for the first findings."""
+    with ExitStack() as both:
+        both.enter_context(look)
+        both.enter_context(Sampler(path, look, interval_s=interval_s))
+        run.companions.push(both.pop_all())
+    run.go_on(4 * interval_s)
+
+
+def _backlog(run: Run) -> Backlog | None:
+    """The looks at the target's queue; None where nobody looks at one."""
+    if not run.directory.queue.exists():
+        return None
+    found = [
+        (reading.at_ns, reading.state.waiting)
+        for reading in queue_readings(run.directory.queue)
+        if reading.state is not None
+    ]
+    return Backlog(
+        at_ns=np.array([at_ns for at_ns, _ in found], np.int64),
+        waiting_count=np.array([waiting for _, waiting in found], np.int64),
+    )
+
+
+def _between(backlog: Backlog, start_ns: int, end_ns: int) -> Backlog:
+    inside = (backlog.at_ns >= start_ns) & (backlog.at_ns < end_ns)
+    return Backlog(at_ns=backlog.at_ns[inside], waiting_count=backlog.waiting_count[inside])
+
+
+def _file(run: Run, name: str) -> Path:
+    return run.directory.path / f"{name}.jsonl"
+
+
+def _pid_file(run: Run) -> Path | None:
+    control = run.target.postgres.control if run.target.postgres else None
+    return Path(control.name) if control is not None and control.kind == "process" else None
+
+
+def _for_ever() -> int:
+    return int(np.iinfo(np.int64).max)

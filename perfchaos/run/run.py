@@ -1,0 +1,242 @@
+"""
+One run while it lasts: what it consists of, and what it has found out so far.
+
+The control begins and ends it; probes and actions find it with `current()`. Nothing here knows of
+experiments or of Chaos Toolkit.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.ledger import Fates, Ledger, settle
+from perfchaos.measure.phases import lived, samples_of, window_of
+from perfchaos.race.contest import Contest
+from perfchaos.recording import Outcome, Recording, Window
+from perfchaos.recording.reader import Samples
+from perfchaos.run.directory import RunDirectory
+from perfchaos.run.racing import RaceUnderWay
+from perfchaos.run.scene import Scene
+from perfchaos.safety import Revoked
+from perfchaos.safety.watched import Watched
+from perfchaos.timeline import Phase, Span, spans
+from perfchaos.verdict import Judgement, Limits, Measurement, Verdict, judge
+from perfchaos.workload.process import Workload
+
+
+@dataclass(slots=True, kw_only=True)
+class Run(Scene):
+    """
+    One run, from its baseline to its last measurement.
+
+    `judgements` keeps the latest judgement of each measurement by (name, phase): what is asked
+    again later is judged again, on more data. `companions` are closed when the run is concluded.
+    `load_died` tells of a load generator that ended without being told to.
+    """
+
+    directory: RunDirectory
+    seed: int
+    draft: Verdict
+    watched: Watched
+    workload: Workload
+    recording: Recording
+    race: RaceUnderWay | None = None
+    judgements: dict[tuple[str, Phase | None], Judgement] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    ledger: Ledger | None = None
+    load_ended_ns: int | None = None
+    load_died: bool = False
+    companions: ExitStack = field(default_factory=ExitStack)
+
+    def go_on(self, duration_s: float) -> None:
+        """
+        Let the load go on for `duration_s`.
+
+        Raises:
+            Revoked: the run was called off meanwhile.
+
+        """
+        if self.net.revocation.wait(duration_s):
+            raise Revoked(
+                f"the run was called off: {self.net.revocation.reason}",
+                next_step=f"read {self.directory.timeline}",
+            )
+
+    def end_load(self) -> None:
+        """Stop the load, let what is in flight come home, and end the last phase. Idempotent."""
+        if self.load_ended_ns is None:
+            self.load_died = not self.workload.alive
+            self.load_ended_ns = time.monotonic_ns()
+            self.timeline.record("workload stopped", at_ns=self.load_ended_ns)
+            self.watched.load_ended()
+            self.workload.stop()
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase under way; None before the baseline."""
+        found = self.spans()
+        return found[-1].phase if found else None
+
+    def spans(self) -> tuple[Span, ...]:
+        """The phases lived through so far."""
+        return spans(self.timeline.events())
+
+    def measure(
+        self,
+        metric: Callable[[Window, Phase | None], Measurement],
+        wanted: Sequence[str] | None,
+    ) -> list[dict[str, Any]]:
+        """
+        `metric` in each phase lived through so far, as plain data.
+
+        `wanted` narrows it to some phases once there has been more than a baseline: a hypothesis
+        about the outage is asked of the healthy baseline first like any other. A wanted phase that
+        never came is measured as nothing, which no threshold passes.
+        """
+        return [
+            metric(self.window(phase), phase).as_dict() for phase in self.phases_to_measure(wanted)
+        ]
+
+    def phases_to_measure(self, wanted: Sequence[str] | None) -> tuple[Phase, ...]:
+        """The phases that `measure` would measure."""
+        phases = lived(self.spans())
+        if wanted is not None and phases != (Phase.BASELINE,):
+            return tuple(Phase(name) for name in wanted)
+        return phases
+
+    def window(self, phase: Phase) -> Window:
+        """What clients lived through in `phase` so far."""
+        return window_of(self.recording, self.spans(), phase, now_ns=self.now_ns)
+
+    def samples(self, phase: Phase) -> Samples:
+        """The samples of `phase` so far."""
+        return samples_of(self.recording, self.spans(), phase, now_ns=self.now_ns)
+
+    @property
+    def now_ns(self) -> int:
+        """This instant, or the end of the load if that is past (CLOCK_MONOTONIC)."""
+        return self.load_ended_ns or time.monotonic_ns()
+
+    def measure_race(
+        self,
+        metric: Callable[[Contest, Phase | None], Measurement],
+        wanted: Sequence[str] | None,
+        *,
+        drain_s: float,
+    ) -> list[dict[str, Any]]:
+        """
+        `metric` of the rounds in each phase lived through so far; `wanted` is as in `measure`.
+
+        Raises:
+            PerfchaosError: the workload is no race, or the database cannot be asked.
+
+        """
+        contest, found = self.contest(drain_s), self.spans()
+        return [
+            metric(contest.during(phase, found, now_ns=self.now_ns), phase).as_dict()
+            for phase in self.phases_to_measure(wanted)
+        ]
+
+    def contest(self, drain_s: float) -> Contest:
+        """
+        All rounds so far, judged by what the database holds of them.
+
+        Raises:
+            PerfchaosError: the workload is no race, or the database cannot be asked.
+
+        """
+        ended = self.load_ended_ns is not None
+        return self.require_race().judged(
+            self.target, drain_s=drain_s, ended=ended, wait=self.go_on
+        )
+
+    def require_race(self) -> RaceUnderWay:
+        """The race that the run is loaded with; raises PerfchaosError if there is none."""
+        if self.race is None:
+            raise PerfchaosError(
+                "the workload is no race",
+                next_step="give the control a workload of the kind 'vendor_race'",
+            )
+        return self.race
+
+    def judge(self, measurements: Iterable[Measurement], limits: Limits) -> list[Judgement]:
+        """Hold each measurement against `limits`, and keep the judgement for the verdict."""
+        judgements = [judge(measurement, limits) for measurement in measurements]
+        for judgement in judgements:
+            key = (judgement.measurement.name, judgement.measurement.phase)
+            self.judgements[key] = judgement
+        return judgements
+
+    def reconcile(self, drain_s: float) -> Ledger:
+        """
+        The ledger of every request whose fate is known by now.
+
+        Once the load has ended nothing more can change it, so it is asked once.
+
+        Raises:
+            PerfchaosError: Postgres cannot be asked, or something is missing there and the queue
+                cannot be asked whether it still waits.
+
+        """
+        ended = self.load_ended_ns is not None
+        if ended and self.ledger is not None:
+            return self.ledger
+        fates = Fates(
+            acked=self.recording.numbers(Outcome.ACKED).astype(np.int64),
+            refused=self.recording.numbers(Outcome.REFUSED).astype(np.int64),
+            indeterminate=self.recording.numbers(Outcome.INDETERMINATE).astype(np.int64),
+        )
+        ledger = settle(self.target, self.seed, fates, drain_s=drain_s, wait=self.go_on)
+        if ended:
+            self.ledger = ledger
+        return ledger
+
+
+_current: Scene | None = None
+
+
+class NoRun(PerfchaosError):
+    """There is no run under way, or only the rehearsal of one."""
+
+
+def current() -> Run:
+    """
+    The run under way in this process.
+
+    Raises:
+        NoRun: there is none.
+
+    """
+    if not isinstance(_current, Run):
+        raise NoRun(
+            "no run is under way",
+            next_step="name the control 'perfchaos.control' in the experiment",
+        )
+    return _current
+
+
+def scene() -> Scene:
+    """
+    Where faults are injected: the run under way, or its rehearsal.
+
+    Raises:
+        NoRun: there is neither.
+
+    """
+    return _current if _current is not None else current()
+
+
+def run_under_way() -> bool:
+    """Whether `current()` would give a run."""
+    return isinstance(_current, Run)
+
+
+def set_current(run: Scene | None) -> None:
+    """Make `run` the one under way: Chaos Toolkit runs one experiment in a process."""
+    global _current  # noqa: PLW0603 - probes and actions are bare functions; this is their only way
+    _current = run

@@ -1,0 +1,171 @@
+"""What an experiment asks of the workload, as the control's argument `workload`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.postgres_client import login_of
+from perfchaos.race.plan import RacePlan, size_mistakes
+from perfchaos.race.scenarios import SCENARIOS
+from perfchaos.target import Target
+from perfchaos.timeline import Fact
+from perfchaos.workload.arrivals import Arrivals
+from perfchaos.workload.plan import Plan
+from perfchaos.workload.strict_json import read
+
+UNDISTURBED_MAX_S = 3600.0
+CONTENDERS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSettings:
+    """
+    How the target is loaded, from before the baseline until after the recovery.
+
+    Requests arrive `rate_per_s` times a second whatever becomes of them (`poisson`: at random, at
+    that mean rate). The first `warm_up_s` seconds are sent and not measured; the `baseline_s`
+    seconds after them are what every later phase is compared with.
+    """
+
+    kind: str
+    rate_per_s: float
+    warm_up_s: float = 2.0
+    baseline_s: float = 8.0
+    poisson: bool = False
+    connections_max: int = 500
+    in_flight_max: int = 20_000
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with it, in words."""
+        found = [f"workload: {mistake}" for mistake in self.arrivals().mistakes()]
+        return found + _mistaken_times(self)
+
+    def arrivals(self) -> Arrivals:
+        """The arrivals it asks for, until stopped."""
+        return Arrivals.constant(self.rate_per_s, poisson=self.poisson)
+
+    def plan(self, target: Target, *, seed: int) -> Plan:
+        """What the workload process is to do."""
+        return Plan(
+            request=target.webhook,
+            load=self.arrivals(),
+            seed=seed,
+            connections_max=self.connections_max,
+            in_flight_max=self.in_flight_max,
+        )
+
+    def facts(self) -> dict[str, Fact]:
+        """What the timeline says of it."""
+        return {"kind": self.kind, "rate_per_s": self.rate_per_s}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceSettings:
+    """
+    How contenders race for what only the first may have, from before the baseline until the end.
+
+    A `scenario` gives both `contenders` and `rounds`, unless they are given here; without either
+    there are ten contenders, and rounds until the run ends. `duplicates` of the contenders are
+    second requests of others. The rounds of the first `warm_up_s` seconds belong to no phase, but
+    a race is a race in them too.
+    """
+
+    kind: str
+    scenario: str | None = None
+    contenders: int | None = None
+    rounds: int | None = None
+    duplicates: int = 0
+    warm_up_s: float = 1.0
+    baseline_s: float = 8.0
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with it, in words."""
+        found = _mistaken_times(self)
+        if self.scenario is not None and self.scenario not in SCENARIOS:
+            found.append(f"workload.scenario: {self.scenario!r} is none of {', '.join(SCENARIOS)}")
+            return found
+        sizes = size_mistakes(self._contenders(), self._rounds(), self.duplicates)
+        return found + [f"workload.{mistake}" for mistake in sizes]
+
+    def plan(self, target: Target, *, seed: int) -> RacePlan:
+        """
+        What the race process is to do.
+
+        Raises:
+            PerfchaosError: the target file has no race.
+
+        """
+        if target.race is None:
+            raise PerfchaosError(
+                f"target file {target.path} has no race",
+                next_step="add the section 'race', or use the workload 'webhook'",
+            )
+        return RacePlan(
+            race=target.race,
+            database=login_of(target),
+            contenders=self._contenders(),
+            rounds=self._rounds(),
+            duplicates=self.duplicates,
+            seed=seed,
+        )
+
+    def facts(self) -> dict[str, Fact]:
+        """What the timeline says of it."""
+        return {
+            "kind": self.kind,
+            "contenders": self._contenders(),
+            "duplicates": self.duplicates,
+            "rounds": self._rounds(),
+        }
+
+    def _contenders(self) -> int:
+        if self.contenders is not None:
+            return self.contenders
+        return SCENARIOS[self.scenario].contenders if self.scenario else CONTENDERS
+
+    def _rounds(self) -> int | None:
+        if self.rounds is not None:
+            return self.rounds
+        return SCENARIOS[self.scenario].rounds if self.scenario else None
+
+
+KINDS: Mapping[str, type[WorkloadSettings] | type[RaceSettings]] = MappingProxyType(
+    {"webhook": WorkloadSettings, "vendor_race": RaceSettings}
+)
+
+
+def read_workload_settings(data: Mapping[str, Any]) -> WorkloadSettings | RaceSettings:
+    """
+    The settings in the control's argument `workload`.
+
+    Raises:
+        InvalidInput: with every mistake in it.
+
+    """
+    mistakes: list[str] = []
+    settings = None
+    if data.get("kind") in KINDS:
+        settings = read(KINDS[data["kind"]], data, where="workload", mistakes=mistakes)
+    else:
+        mistakes = [f"workload.kind: {data.get('kind')!r} is none of {', '.join(KINDS)}"]
+    if settings is not None:
+        mistakes = settings.mistakes()
+    if settings is None or mistakes:
+        raise InvalidInput(
+            "the control 'perfchaos'", mistakes, next_step="correct its arguments in the experiment"
+        )
+    return settings
+
+
+def _mistaken_times(settings: WorkloadSettings | RaceSettings) -> list[str]:
+    times_s = (("warm_up_s", settings.warm_up_s), ("baseline_s", settings.baseline_s))
+    found = [
+        f"workload.{name}: {value:g} is not between 0 and {UNDISTURBED_MAX_S:g}"
+        for name, value in times_s
+        if not 0 <= value <= UNDISTURBED_MAX_S
+    ]
+    if not settings.baseline_s:
+        found.append("workload.baseline_s: without a baseline nothing can be compared")
+    return found

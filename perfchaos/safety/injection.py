@@ -1,0 +1,240 @@
+"""
+Injecting a fault under a lease: written down, done, seen, held, healed, seen healed.
+
+Events on the timeline, each with the `lease` it belongs to:
+
+    fault injected        about to be done (kind, dependency, mechanism)
+    fault in force        seen on the data plane (seen, after_ms, resolution_ms), or, where a ping
+                          cannot tell, read back from whoever does it (seen "read back")
+    fault revoked         the hold was cut short (reason)
+    fault healed          undone and read back (by)
+    fault back to normal  seen on the data plane (by, after_ms, resolution_ms); the read-back of
+                          `fault healed` may come a moment later than this
+
+Every mechanism's own name stands in `mechanism`: "toxiproxy toxic", "toxiproxy proxy", …
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.faults.fault import Fault, FaultNotSeen, Undo
+from perfchaos.faults.witness import Sighting, Witness
+from perfchaos.safety.blast_radius import require_allowed
+from perfchaos.safety.healing import RUN, heal, look_again
+from perfchaos.safety.lease import Deadline, Lease, LeaseFile
+from perfchaos.timeline import Timeline
+
+if TYPE_CHECKING:
+    from perfchaos.target import BlastRadius
+
+_SEEN_WITHIN_S = 2.0
+_HOLD_PING_INTERVAL_S = 0.25
+# The hold looks up this often whether the fault is still there, and wakes at once when revoked.
+_HOLD_LOOK_S = 0.5
+
+
+class Revoked(PerfchaosError):
+    """The fault was taken back before its time: by the guard, a deadline, or a person."""
+
+
+class FaultVanished(PerfchaosError):
+    """The fault stopped being in force while it was held, by nobody of ours."""
+
+
+class Rehearsed(PerfchaosError):
+    """The end of a fault that was only described."""
+
+
+class Revocation:
+    """A switch that ends every hold of a run at once, from any thread."""
+
+    def __init__(self) -> None:
+        self._thrown = threading.Event()
+        self._reason = ""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was thrown; None while it is not."""
+        return self._reason if self._thrown.is_set() else None
+
+    def revoke(self, reason: str) -> None:
+        """Throw it; the first reason stays."""
+        if not self._thrown.is_set():
+            self._reason = reason
+            self._thrown.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for it; whether it is thrown."""
+        return self._thrown.wait(timeout_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyNet:
+    """
+    What one run injects its faults under.
+
+    With `rehearse`, nothing is: every fault is prepared, described to `rehearse`, and ends with
+    `Rehearsed` where it would be held.
+    """
+
+    run_id: str
+    leases: LeaseFile
+    timeline: Timeline
+    blast_radius: "BlastRadius"
+    revocation: Revocation = field(default_factory=Revocation)
+    rehearse: Callable[[str], None] | None = None
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def new_lease_id(self) -> str:
+        """The id of the next lease of this run."""
+        return f"{self.run_id}/{next(self._numbers)}"
+
+
+class Injected:
+    """A fault in force, from `at_ns` on; `in_force` is None where only its maker vouches for it."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        net: SafetyNet,
+        *,
+        at_ns: int,
+        in_force: Sighting | None,
+        witness: Witness | None,
+    ) -> None:
+        self.lease = lease
+        self.at_ns = at_ns
+        self.in_force = in_force
+        self._net = net
+        self._witness = witness
+        self._held_until_ns = at_ns if in_force is None else in_force.at_ns
+
+    def hold(self, duration_s: float) -> None:
+        """
+        Keep the fault in for `duration_s`, counted from when it came into force or the last hold.
+
+        Raises:
+            Revoked: it was taken back meanwhile.
+            FaultVanished: it is no longer in force.
+            Rehearsed: it never was in force, and would be held now.
+
+        """
+        if self._net.rehearse is not None:
+            raise Rehearsed("nothing was harmed", next_step="run it without --dry")
+        since_ns = time.monotonic_ns()
+        self._held_until_ns += round(duration_s * 1e9)
+        while (left_s := (self._held_until_ns - time.monotonic_ns()) / 1e9) > 0:
+            if self._net.revocation.wait(min(left_s, _HOLD_LOOK_S)):
+                reason = self._net.revocation.reason
+                self._net.timeline.record("fault revoked", lease=self.lease.id, reason=reason)
+                raise Revoked(
+                    f"{self.lease.dependency} {self.lease.kind!r} was taken back: {reason}",
+                    next_step="read the run's timeline",
+                )
+            self._see_it_still_there(since_ns)
+
+    def _see_it_still_there(self, since_ns: int) -> None:
+        symptom = self.lease.symptom
+        if self._witness is None or symptom is None or not symptom.steady:
+            return
+        if self._witness.sees_normal(since_ns=since_ns, within_s=0):
+            raise FaultVanished(
+                f"{self.lease.dependency} {self.lease.kind!r} is no longer in force",
+                next_step="find out who else changes this dependency during the run",
+            )
+
+
+@contextmanager
+def inject[U: Undo](fault: Fault[U], net: SafetyNet, *, at_most_s: float) -> Iterator[Injected]:
+    """
+    Inject `fault` on entering, heal it on leaving, whatever happens in between.
+
+    `at_most_s` is the lease's deadline: if this process has not healed the fault by then, the
+    watchdog does. Within, `injected.hold(duration_s)`.
+
+    Raises:
+        InvalidInput: the target file's blast radius does not allow it.
+        PerfchaosError: it could not be injected.
+        FaultNotSeen: it was injected, but the data plane does not show it. It is healed.
+        NotHealed: it could not be healed, or the data plane does not show that it was.
+
+    """
+    require_allowed(
+        net.blast_radius,
+        fault.reach,
+        at_most_s=at_most_s,
+        what=f"{fault.dependency} {fault.kind!r} on {fault.reach}",
+    )
+    if net.revocation.reason is not None:
+        raise Revoked(
+            f"{fault.dependency} {fault.kind!r} was not injected: {net.revocation.reason}",
+            next_step="read the run's timeline",
+        )
+    undo = fault.prepare(net.run_id)
+    lease = Lease(
+        id=net.new_lease_id(),
+        kind=fault.kind,
+        dependency=fault.dependency,
+        undo=undo,
+        symptom=fault.symptom,
+        deadline=Deadline.after(at_most_s),
+    )
+    if net.rehearse is not None:
+        net.rehearse(
+            f"{fault.dependency} {fault.kind!r} by {undo.mechanism} on {fault.reach}, "
+            f"healed within {at_most_s:g} s by: {undo}"
+        )
+        yield Injected(lease, net, at_ns=time.monotonic_ns(), in_force=None, witness=None)
+        return
+    with ExitStack() as stack:
+        witness = None
+        if fault.symptom is not None:
+            witness = stack.enter_context(Witness(fault.symptom, healthy=True))
+        net.leases.open(lease)
+        try:
+            injected = _harm(fault, undo, lease, net, witness)
+            yield injected
+        finally:
+            in_doubt = [left for left in net.leases.read().open if left == lease]  # Never done.
+            heal(net.leases, lease, by=RUN, timeline=net.timeline)
+            look_again(in_doubt)
+
+
+def _harm[U: Undo](
+    fault: Fault[U], undo: U, lease: Lease, net: SafetyNet, witness: Witness | None
+) -> Injected:
+    at_ns = net.timeline.record(
+        "fault injected",
+        lease=lease.id,
+        kind=fault.kind,
+        dependency=fault.dependency,
+        mechanism=undo.mechanism,
+    ).at_ns
+    fault.harm(undo)
+    net.leases.done(lease)
+    if witness is None or fault.symptom is None:
+        net.timeline.record("fault in force", lease=lease.id, seen="read back")
+        return Injected(lease, net, at_ns=at_ns, in_force=None, witness=None)
+    sighting = witness.sees(since_ns=at_ns, within_s=_SEEN_WITHIN_S)
+    if sighting is None:
+        raise FaultNotSeen(
+            f"{fault.dependency} {fault.kind!r} was injected, but {fault.symptom.route} shows "
+            f"nothing of it within {_SEEN_WITHIN_S:g} s",
+            next_step="see that the target file's proxy is the one the target goes through",
+        )
+    net.timeline.record(
+        "fault in force",
+        at_ns=sighting.at_ns,
+        lease=lease.id,
+        seen=sighting.fate,
+        after_ms=(sighting.at_ns - at_ns) / 1e6,
+        resolution_ms=sighting.resolution_ms,
+    )
+    witness.relax(_HOLD_PING_INTERVAL_S)
+    return Injected(lease, net, at_ns=at_ns, in_force=sighting, witness=witness)

@@ -1,0 +1,107 @@
+"""What earlier runs left harmed, healed from their lease files alone."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.safety.healing import Healed, heal
+from perfchaos.safety.lease import Contents, LeaseFile, lease_files
+from perfchaos.timeline import Timeline
+from perfchaos.verdict import complete_as_aborted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """
+    What became of one run's leases.
+
+    `problems` say in full what is still harmed, or may be, and what to do about it. `alive` is True
+    for a run that still goes on: its faults are its own affair and nothing was done.
+    """
+
+    run_id: str
+    alive: bool
+    healed: tuple[Healed, ...]
+    problems: tuple[str, ...]
+
+
+def heal_leftovers(*, by: str, alive_too: bool = False) -> tuple[Leftover, ...]:
+    """
+    Heal whatever runs that are dead have left, and those that are alive if asked to.
+
+    A run whose faults are all healed is given its last word, `aborted`, and its lease file moves
+    into its folder. Raises nothing: what could not be healed is in the answer.
+    """
+    return tuple(_heal_one(leases, by=by, alive_too=alive_too) for leases in lease_files())
+
+
+def forget(run_id: str) -> None:
+    """
+    Give up the leases of a run, after a person has seen to it that nothing is harmed.
+
+    Raises:
+        PerfchaosError: there is no such run with open leases, or it is still alive.
+
+    """
+    for leases in lease_files():
+        if leases.path.stem != run_id:
+            continue
+        run = leases.read().run
+        if run is not None and run.alive():
+            raise PerfchaosError(f"run {run_id} is alive", next_step="run 'perfchaos stop' first")
+        leases.retire(run.run_directory if run else None)
+        return
+    raise PerfchaosError(
+        f"there is no run {run_id!r} with open leases", next_step="run 'perfchaos heal' to see them"
+    )
+
+
+def _heal_one(leases: LeaseFile, *, by: str, alive_too: bool) -> Leftover:
+    run_id = leases.path.stem
+    try:
+        contents = leases.read()
+    except PerfchaosError as error:
+        return Leftover(run_id=run_id, alive=False, healed=(), problems=(str(error),))
+    if contents.run is not None and contents.run.alive() and not alive_too:
+        return Leftover(run_id=run_id, alive=True, healed=(), problems=())
+    healed, problems = [], _damages(leases, contents)
+    for lease in contents.open:
+        try:
+            done = heal(leases, lease, by=by, timeline=_timeline(contents))
+        except PerfchaosError as error:
+            problems.append(str(error))
+        else:
+            if done is not None:
+                healed.append(done)
+    if not problems and not (contents.run is not None and contents.run.alive()):
+        _conclude(leases, contents, healed)
+    return Leftover(run_id=run_id, alive=False, healed=tuple(healed), problems=tuple(problems))
+
+
+def _damages(leases: LeaseFile, contents: Contents) -> list[str]:
+    run_id = leases.path.stem
+    return [
+        f"{leases.path} line {number} is damaged, and a fault it recorded may be left: look for "
+        f"toxics named perfchaos-{run_id}-…, disabled proxies and stopped services, then run "
+        f"'perfchaos heal --forget {run_id}'"
+        for number in contents.damaged
+    ]
+
+
+def _timeline(contents: Contents) -> Timeline | None:
+    if contents.run is None or not contents.run.run_directory.is_dir():
+        return None
+    return Timeline(contents.run.run_directory / "timeline.jsonl")
+
+
+def _conclude(leases: LeaseFile, contents: Contents, healed: list[Healed]) -> None:
+    directory = contents.run.run_directory if contents.run else None
+    if directory is not None:
+        # The run's folder may be gone, or hold no verdict yet.
+        with suppress(OSError, ValueError, KeyError):
+            complete_as_aborted(
+                directory,
+                reason="the run and its watchdog died",
+                healed=[one.as_document() for one in healed],
+            )
+    leases.retire(directory)

@@ -1,0 +1,126 @@
+"""
+Locks on a target: one that a person puts there, and the claim of the run under way.
+
+Both lie in the state directory, by the target's name. A claim dies with its process.
+"""
+
+import fcntl
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.places import state_dir
+from perfchaos.safety.audit import who
+
+
+class Locked(PerfchaosError):
+    """The target must not be harmed now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Who locked a target, when, and why."""
+
+    target: str
+    why: str
+    who: str
+    at: str
+
+
+class Claim:
+    """One run's claim on a target: no other run may begin while it is held."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let other runs begin."""
+        os.close(self._descriptor)
+
+
+def lock(target: str, *, why: str) -> Lock:
+    """
+    Refuse all runs on `target` from now on; the reason given first stays.
+
+    Raises:
+        Locked: it is locked already.
+        PerfchaosError: the state directory cannot be written.
+
+    """
+    put = Lock(target=target, why=why, who=who(), at=_now())
+    path = _path(target, "lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("x", encoding="utf-8") as file:
+            json.dump(asdict(put), file)
+    except FileExistsError:
+        require_unlocked(target)
+    except OSError as error:
+        raise PerfchaosError(
+            f"{path} cannot be written ({error.strerror})", next_step="make the folder writable"
+        ) from None
+    return put
+
+
+def unlock(target: str) -> bool:
+    """Allow runs on `target` again; whether it was locked."""
+    path = _path(target, "lock")
+    was_locked = path.exists()
+    path.unlink(missing_ok=True)
+    return was_locked
+
+
+def require_unlocked(target: str) -> None:
+    """
+    See that nobody has locked `target`.
+
+    Raises:
+        Locked: somebody has; a lock file that cannot be read counts.
+
+    """
+    path = _path(target, "lock")
+    try:
+        put = Lock(**json.loads(path.read_text("utf-8")))
+        by = f"by {put.who} at {put.at}: {put.why}"
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError):
+        by = f"({path} cannot be read)"
+    raise Locked(f"target {target!r} is locked {by}", next_step="'perfchaos unlock' allows runs")
+
+
+def claim(target: str, *, run_id: str) -> Claim:
+    """
+    Keep other runs off `target` until released, or until this process ends.
+
+    Raises:
+        Locked: another run is under way on it.
+
+    """
+    path = _path(target, "run")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(descriptor, 200).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise Locked(
+            f"run {other} is under way on target {target!r}",
+            next_step="wait for it, or end it with 'perfchaos stop'",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{run_id}\n".encode())
+    return Claim(descriptor)
+
+
+def _path(target: str, kind: str) -> Path:
+    return state_dir() / "locks" / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', target)}.{kind}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

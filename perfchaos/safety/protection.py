@@ -1,0 +1,91 @@
+"""Everything that must be in place before a run may harm anything, in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.processes import Process
+from perfchaos.safety import audit
+from perfchaos.safety.blast_radius import target_refusals
+from perfchaos.safety.guard import StopCondition
+from perfchaos.safety.injection import SafetyNet
+from perfchaos.safety.lease import LeaseFile, RunRecord
+from perfchaos.safety.leftovers import heal_leftovers
+from perfchaos.safety.locks import claim, require_unlocked
+from perfchaos.safety.watched import Watched, watch_over
+from perfchaos.timeline import Timeline
+
+if TYPE_CHECKING:
+    from perfchaos.target import Target
+
+
+def require_harmable(target: "Target") -> None:
+    """
+    See that nobody has locked the target, and that it stays inside its own blast radius.
+
+    Raises:
+        Locked: it is locked.
+        InvalidInput: it names hosts it does not allow, or that look like production.
+
+    """
+    require_unlocked(target.name)
+    if refused := target_refusals(target):
+        raise InvalidInput(
+            f"target file {target.path}",
+            refused,
+            next_step="run against a test system, and name its hosts in blast_radius.addresses",
+        )
+
+
+def protect(
+    target: "Target",
+    *,
+    run_id: str,
+    run_directory: Path,
+    timeline: Timeline,
+    conditions: Sequence[StopCondition] = (),
+) -> Watched:
+    """
+    Claim the target, heal what earlier runs left, begin the lease file, start the watchdog.
+
+    The answer's `net` is what faults are injected under. Call its `part` at the very end.
+
+    Raises:
+        Locked: the target is locked, or another run is under way on it.
+        InvalidInput: the target is outside its blast radius.
+        PerfchaosError: an earlier run's fault cannot be healed, the state directory cannot be
+            written, or the watchdog does not start.
+
+    """
+    require_harmable(target)
+    claimed = claim(target.name, run_id=run_id)
+    try:
+        problems = [
+            problem
+            for leftover in heal_leftovers(by=f"run {run_id}")
+            for problem in leftover.problems
+        ]
+        if problems:
+            raise PerfchaosError(
+                f"an earlier run left harm: {'; '.join(problems)}",
+                next_step="run 'perfchaos heal' until nothing is left",
+            )
+        audit.record("run began", run=run_id, target=target.name, folder=str(run_directory))
+        net = SafetyNet(
+            run_id=run_id,
+            leases=LeaseFile.create(
+                RunRecord(
+                    run_id=run_id,
+                    process=Process.current(),
+                    run_directory=run_directory,
+                    target=target.name,
+                )
+            ),
+            timeline=timeline,
+            blast_radius=target.blast_radius,
+        )
+        return watch_over(net, run_directory=run_directory, conditions=conditions, claimed=claimed)
+    except BaseException:
+        claimed.release()
+        raise

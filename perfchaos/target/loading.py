@@ -1,0 +1,301 @@
+"""
+From the YAML of a target file to a `Target`, or to the full list of its mistakes.
+
+The shape is checked against `target.schema.json`; what a schema cannot say is checked here.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.places import state_dir
+from perfchaos.target.records import (
+    BlastRadius,
+    Container,
+    Handle,
+    Postgres,
+    Queue,
+    Race,
+    Redis,
+    SetUpRequest,
+    SetUpStatement,
+    Target,
+    Toxiproxy,
+)
+from perfchaos.target.templates import race_mistakes
+from perfchaos.workload.plan import RequestTemplate, Signing
+
+type Document = Mapping[str, Any]
+
+
+def find_target() -> Path:
+    """
+    The target file to use: `PERFCHAOS_TARGET`, else the running reference system's.
+
+    Raises:
+        PerfchaosError: neither is there.
+
+    """
+    if chosen := os.environ.get("PERFCHAOS_TARGET"):
+        return Path(chosen).absolute()
+    reference = state_dir() / "stack" / "target.yaml"
+    if not reference.exists():
+        raise PerfchaosError(
+            "there is no target: PERFCHAOS_TARGET is not set and the reference system is not up",
+            next_step="run 'perfchaos up', or set PERFCHAOS_TARGET to a target file",
+        )
+    return reference
+
+
+def load_target(path: Path) -> Target:
+    """
+    Read the target file at `path`, and the secrets file it names into the environment.
+
+    Raises:
+        InvalidInput: the file is missing or wrong; the error lists every mistake in it.
+
+    """
+    document = _read_yaml(path)
+    mistakes = [_describe(error) for error in _validator().iter_errors(document)]
+    if not mistakes:
+        mistakes = _contradictions(document)
+    if not mistakes and "secrets_file" in document:
+        mistakes = _enter_secrets(path.parent / document["secrets_file"])
+    if not mistakes:
+        mistakes = _unset_secrets(document)
+    if not mistakes:
+        target = _target(path, document)
+        mistakes = [f"webhook: {mistake}" for mistake in target.webhook.mistakes()]
+        if target.race:
+            mistakes += [f"race.{mistake}" for mistake in race_mistakes(target.race)]
+    if mistakes:
+        raise InvalidInput(f"target file {path}", mistakes, next_step="correct it and run again")
+    return target
+
+
+def _read_yaml(path: Path) -> Document:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"target file {path}",
+            [f"it cannot be read ({error.strerror})"],
+            next_step="set PERFCHAOS_TARGET to a target file that exists",
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise InvalidInput(
+            f"target file {path}", [f"it is not YAML ({what})"], next_step="correct it"
+        ) from None
+    if not isinstance(document, dict):
+        raise InvalidInput(
+            f"target file {path}",
+            [f"it holds a {type(document).__name__}, not a mapping"],
+            next_step="see docs/target-file.md for its keys",
+        )
+    return document
+
+
+def _validator() -> Draft202012Validator:
+    schema = resources.files(__package__).joinpath("target.schema.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(schema))
+
+
+def _describe(error: ValidationError) -> str:
+    where = ".".join(str(step) for step in error.absolute_path)
+    return f"{where}: {error.message}" if where else error.message
+
+
+def _contradictions(document: Document) -> list[str]:
+    """What the schema cannot see: names that refer to what is not there."""
+    mistakes = []
+    for name in ("redis", "postgres"):
+        if document.get(name, {}).get("proxy") and "toxiproxy" not in document:
+            mistakes.append(f"{name}.proxy: there is no toxiproxy section to find it at")
+    for name in document["blast_radius"].get("services", []):
+        if name not in document:
+            mistakes.append(f"blast_radius.services: there is no {name} section")
+    if "ledger" in document:
+        if "postgres" not in document:
+            mistakes.append("ledger: there is no postgres section to ask")
+        query = document["ledger"]["query"]
+        mistakes.extend(
+            f"ledger.query: it does not use {field}"
+            for field in ("%(first)s", "%(last)s")
+            if field not in query
+        )
+    if "race" in document and "postgres" not in document:
+        mistakes.append("race: there is no postgres section to ask who won")
+    queue = document.get("redis", {}).get("queue")
+    if queue and queue["kind"] == "list" and "group" in queue:
+        mistakes.append("redis.queue.group: a list has no consumer group")
+    return mistakes
+
+
+def _enter_secrets(path: Path) -> list[str]:
+    """Put the secrets of `path` into the environment; they are the target's own, so they win."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return [f"secrets_file: {path} can be read by others (run 'chmod 600 {path}')"]
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        return [f"secrets_file: {path} cannot be read ({error.strerror})"]
+    for line in lines:
+        name, separator, value = line.partition("=")
+        if separator and not line.startswith("#"):
+            os.environ[name.strip()] = value
+    return []
+
+
+def _unset_secrets(document: Document) -> list[str]:
+    named = {
+        "webhook.signing.secret_env": document["webhook"].get("signing", {}).get("secret_env"),
+        **_race_secrets(document.get("race", {})),
+        "redis.password_env": document.get("redis", {}).get("password_env"),
+        "postgres.password_env": document.get("postgres", {}).get("password_env"),
+        "toxiproxy.token_env": document.get("toxiproxy", {}).get("token_env"),
+    }
+    return [
+        f"{key}: the environment variable {variable} is not set"
+        for key, variable in named.items()
+        if variable and variable not in os.environ
+    ]
+
+
+def _race_secrets(section: Document) -> dict[str, str | None]:
+    requests = {
+        "compete": section.get("compete", {}),
+        **{
+            f"set_up.{number}.request": step.get("request", {})
+            for number, step in enumerate(section.get("set_up", []))
+        },
+    }
+    return {
+        f"race.{place}.signing.secret_env": request.get("signing", {}).get("secret_env")
+        for place, request in requests.items()
+    }
+
+
+def _target(path: Path, document: Document) -> Target:
+    return Target(
+        path=path,
+        name=document["name"],
+        webhook=_request(document["webhook"]),
+        health_url=document.get("health", {}).get("url"),
+        redis=_redis(document["redis"]) if "redis" in document else None,
+        postgres=_postgres(document["postgres"]) if "postgres" in document else None,
+        toxiproxy=_toxiproxy(document["toxiproxy"]) if "toxiproxy" in document else None,
+        ledger_query=document.get("ledger", {}).get("query"),
+        race=_race(document["race"]) if "race" in document else None,
+        blast_radius=_blast_radius(document["blast_radius"]),
+    )
+
+
+def _request(section: Document) -> RequestTemplate:
+    signing = section.get("signing")
+    return RequestTemplate(
+        method=section.get("method", "POST"),
+        url=section["url"],
+        headers=tuple(section.get("headers", {}).items()),
+        body=section.get("body", ""),
+        signing=Signing(
+            header=signing["header"],
+            prefix=signing.get("prefix", ""),
+            secret_env=signing["secret_env"],
+        )
+        if signing
+        else None,
+        acknowledged=tuple(section["acknowledged"]),
+        refused=tuple(section["refused"]) if "refused" in section else None,
+        timeout_s=section.get("timeout_s", 2.0),
+    )
+
+
+def _race(section: Document) -> Race:
+    decided = dict.fromkeys((*section["won"], *section["lost"]))
+    return Race(
+        set_up=tuple(_set_up(step) for step in section.get("set_up", [])),
+        compete=_request(section["compete"] | {"acknowledged": list(decided)}),
+        won=tuple(section["won"]),
+        lost=tuple(section["lost"]),
+        won_when=section.get("won_when"),
+        round_field=section["round"],
+        contender_field=section["contender"],
+        holders_query=section["holders"],
+        effects_query=section["effects"],
+    )
+
+
+def _set_up(step: Document) -> SetUpRequest | SetUpStatement:
+    if "sql" in step:
+        return SetUpStatement(sql=step["sql"])
+    return SetUpRequest(
+        request=_request(step["request"]), capture=tuple(step.get("capture", {}).items())
+    )
+
+
+def _redis(section: Document) -> Redis:
+    queue = section.get("queue")
+    return Redis(
+        host=section["host"],
+        port=section["port"],
+        database=section.get("database", 0),
+        username=section.get("username"),
+        password_env=section.get("password_env"),
+        tls=section.get("tls", False),
+        proxy=section.get("proxy"),
+        control=_handle(section),
+        queue=Queue(key=queue["key"], kind=queue["kind"], group=queue.get("group"))
+        if queue
+        else None,
+    )
+
+
+def _postgres(section: Document) -> Postgres:
+    return Postgres(
+        host=section["host"],
+        port=section["port"],
+        database=section["database"],
+        user=section["user"],
+        password_env=section.get("password_env"),
+        sslmode=section.get("sslmode", "prefer"),
+        proxy=section.get("proxy"),
+        control=_handle(section),
+    )
+
+
+def _toxiproxy(section: Document) -> Toxiproxy:
+    return Toxiproxy(
+        url=section["url"].rstrip("/"),
+        token_env=section.get("token_env"),
+        control=_handle(section),
+    )
+
+
+def _blast_radius(section: Document) -> BlastRadius:
+    return BlastRadius(
+        proxies=frozenset(section.get("proxies", [])),
+        services=frozenset(section.get("services", [])),
+        containers=tuple(
+            Container(name=container["name"], label=container["label"])
+            for container in section.get("containers", [])
+        ),
+        addresses=tuple(section["addresses"]),
+        longest_fault_s=section["longest_fault_s"],
+    )
+
+
+def _handle(section: Document) -> Handle | None:
+    if "control" not in section:
+        return None
+    kind, _, name = section["control"].partition(":")
+    return Handle(kind=kind, name=name)

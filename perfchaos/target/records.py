@@ -1,0 +1,200 @@
+"""The records a target file is read into."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.workload.plan import RequestTemplate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handle:
+    """How a service is stopped and started: a container, a compose service, or a pid file."""
+
+    kind: Literal["docker", "compose", "process"]
+    name: str
+
+    @classmethod
+    def read(cls, text: str) -> "Handle":
+        """
+        The handle written as `docker:<container>`, `compose:<service>` or `process:<pid file>`.
+
+        Raises:
+            InvalidInput: it is none.
+
+        """
+        kind, _, name = text.partition(":")
+        match kind:
+            case "docker" | "compose" | "process" if name:
+                return cls(kind=kind, name=name)
+        raise InvalidInput(
+            f"the handle {text!r}",
+            ["it is neither docker:<container>, compose:<service> nor process:<pid file>"],
+            next_step="correct it",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The Redis key that feeds the workers; `group` names the consumer group of a stream."""
+
+    key: str
+    kind: Literal["list", "stream"]
+    group: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redis:
+    """A Redis server: its own address around the proxy, and the proxy the target reaches it by."""
+
+    host: str
+    port: int
+    database: int
+    username: str | None
+    password_env: str | None
+    tls: bool
+    proxy: str | None
+    control: Handle | None
+    queue: Queue | None
+
+    @property
+    def password(self) -> str | None:
+        """The password from the environment, or None where the server asks for none."""
+        return secret(self.password_env)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """A PostgreSQL server: its own address around the proxy, and the proxy it is reached by."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password_env: str | None
+    sslmode: str
+    proxy: str | None
+    control: Handle | None
+
+    @property
+    def password(self) -> str | None:
+        """The password from the environment, or None where the server asks for none."""
+        return secret(self.password_env)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toxiproxy:
+    """The Toxiproxy server's API."""
+
+    url: str
+    token_env: str | None
+    control: Handle | None
+
+    @property
+    def token(self) -> str | None:
+        """The API token from the environment, or None where the server asks for none."""
+        return secret(self.token_env)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUpRequest:
+    """A request that prepares a round; `capture` takes (field, path in its JSON reply) from it."""
+
+    request: RequestTemplate
+    capture: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUpStatement:
+    """SQL that prepares a round; each column of what it gives becomes a field of that name."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """
+    What only the first may have: how a round of contenders for it is set up, run and looked up.
+
+    `compete` acknowledges with `won` and `lost`. A status in `won` whose body does not match the
+    regular expression `won_when` means lost. Both queries give rows of (round, contender), as the
+    fields `round_field` and `contender_field` name them, for the rounds in `%(rounds)s`.
+    """
+
+    set_up: tuple[SetUpRequest | SetUpStatement, ...]
+    compete: RequestTemplate
+    won: tuple[int, ...]
+    lost: tuple[int, ...]
+    won_when: str | None = None
+    round_field: str
+    contender_field: str
+    holders_query: str
+    effects_query: str
+
+    def requests(self) -> tuple[RequestTemplate, ...]:
+        """Every request template in it."""
+        steps = [step.request for step in self.set_up if isinstance(step, SetUpRequest)]
+        return (*steps, self.compete)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container that may be harmed: by its name and by a label `key=value` it must carry."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastRadius:
+    """What may be harmed, and for how long at most. What is not named here is out of bounds."""
+
+    proxies: frozenset[str]
+    services: frozenset[str]
+    containers: tuple[Container, ...]
+    addresses: tuple[str, ...]
+    longest_fault_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """
+    One system under test.
+
+    `ledger_query` gives rows of (id, times held) for ids between `%(first)s` and `%(last)s`.
+    """
+
+    path: Path
+    name: str
+    webhook: RequestTemplate
+    health_url: str | None
+    redis: Redis | None
+    postgres: Postgres | None
+    toxiproxy: Toxiproxy | None
+    ledger_query: str | None
+    race: Race | None
+    blast_radius: BlastRadius
+
+
+def secret(variable: str | None) -> str | None:
+    """
+    The value of the environment variable that holds a secret.
+
+    Raises:
+        PerfchaosError: the variable is named but not set.
+
+    """
+    if variable is None:
+        return None
+    try:
+        return os.environ[variable]
+    except KeyError:
+        raise PerfchaosError(
+            f"the environment variable {variable} is not set",
+            next_step="set it to the secret that the target file expects there",
+        ) from None

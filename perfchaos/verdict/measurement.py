@@ -1,0 +1,73 @@
+"""What a probe measured, and how it was judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from perfchaos.errors import InvalidInput
+from perfchaos.timeline import Fact, Phase
+from perfchaos.verdict.band import Band
+from perfchaos.verdict.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """
+    One value in one phase (or over the whole run, where `phase` is None).
+
+    `value` is None when it could not be measured; `evidence` then says why, and otherwise holds
+    the figures the value rests on.
+    """
+
+    name: str
+    phase: Phase | None
+    value: float | None
+    unit: str
+    samples: int
+    evidence: Mapping[str, Fact] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The measurement as plain data, for the journal and the verdict."""
+        return {
+            "name": self.name,
+            "phase": self.phase.value if self.phase else None,
+            "value": self.value,
+            "unit": self.unit,
+            "samples": self.samples,
+            "evidence": dict(self.evidence),
+        }
+
+    @classmethod
+    def from_dict(cls, data: object) -> "Measurement":
+        """
+        The measurement that `as_dict` made plain.
+
+        Raises:
+            InvalidInput: `data` is something else.
+
+        """
+        try:
+            document = dict(data)  # type: ignore[call-overload]
+            phase = document.pop("phase")
+            return cls(phase=Phase(phase) if phase else None, **document)
+        except (TypeError, ValueError, KeyError):
+            raise InvalidInput(
+                "the value given to a threshold",
+                ["it is not a measurement"],
+                next_step="use probes.band only on probes that come with perfchaos",
+            ) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A measurement with the limits it was held against and the band it fell in."""
+
+    measurement: Measurement
+    limits: Limits
+    band: Band
+
+
+def judge(measurement: Measurement, limits: Limits) -> Judgement:
+    """Hold `measurement` against `limits`."""
+    band = limits.judge(measurement.value, samples=measurement.samples)
+    return Judgement(measurement=measurement, limits=limits, band=band)

@@ -1,0 +1,1 @@
+"""The workload: what drives the target, in a process of its own."""

@@ -1,0 +1,52 @@
+"""
+Whether the generator kept up: pure judgement over its own report.
+
+A generator that falls behind measures itself. Its run is then invalid, not slow.
+"""
+
+from dataclasses import dataclass
+
+from perfchaos.workload.tally import Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthLimits:
+    """What is still a sound generator; equality is sound."""
+
+    lag_p50_ms: float = 5.0
+    lag_p99_ms: float = 50.0
+    cpu_ratio: float = 0.95
+
+
+def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tuple[str, ...]:
+    """
+    Why the measurements of an open-loop workload prove nothing; empty when it was sound.
+
+    No report at all, or no request, is unsound too.
+    """
+    if tally is None:
+        return ("the workload process died without a report",)
+    if not tally.planned_count or tally.lag_p50_ms is None or tally.lag_p99_ms is None:
+        return ("the workload planned no request",)
+    reasons = []
+    if tally.lag_p50_ms > limits.lag_p50_ms:
+        reasons.append(
+            f"half of the requests were turned to {tally.lag_p50_ms:.1f} ms late or later"
+            f" (limit {limits.lag_p50_ms:g} ms)"
+        )
+    if tally.lag_p99_ms > limits.lag_p99_ms:
+        reasons.append(
+            f"1 % of the requests were turned to {tally.lag_p99_ms:.1f} ms late or later"
+            f" (limit {limits.lag_p99_ms:g} ms)"
+        )
+    if tally.cpu_ratio > limits.cpu_ratio:
+        reasons.append(
+            f"the generator used {tally.cpu_ratio:.0%} of a core (limit {limits.cpu_ratio:.0%}):"
+            " give it more processes"
+        )
+    if tally.own_limit_count:
+        reasons.append(
+            f"{tally.own_limit_count} requests found no descriptor, port or memory on the"
+            " generator's machine"
+        )
+    return tuple(reasons)

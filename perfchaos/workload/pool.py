@@ -1,0 +1,267 @@
+"""
+The connections to the target, and the line of requests that wait for one.
+
+A request given to the pool ends as exactly one sample, whatever happens. It goes out on an idle
+connection, or waits in line; it is never sent twice.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from perfchaos.recording.layout import MICROSECONDS_MAX, Failure, Outcome, Waited
+from perfchaos.recording.writer import Recorder
+from perfchaos.workload.connection import Connection
+from perfchaos.workload.dialing import Dialer, DialError
+from perfchaos.workload.plan import Plan
+from perfchaos.workload.rendering import Render
+from perfchaos.workload.replies import HeadCache
+
+_WARM_UP_S = 1.0
+_SWEEP_S = 0.05
+# Servers end idle connections by themselves, after 2 s (gunicorn), 5 s (uvicorn, Node) or more, and
+# a request that crosses with the end is lost without the target's being at fault: part first.
+_IDLE_MAX_NS = 1_500_000_000
+
+_monotonic_ns = time.monotonic_ns
+
+
+class Pool:
+    """
+    Sends requests and records what became of them.
+
+    It is what its connections report to (`connection.Sender`). `settled` is called with
+    the instant after a sample was recorded, if given. `counts` holds the samples by outcome.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        render: Render,
+        *,
+        connections_max: int,
+        in_flight_max: int,
+        settled: Callable[[int], None] | None = None,
+    ) -> None:
+        self.heads = HeadCache()
+        self.is_head = plan.request.method == "HEAD"
+        self.reply_bytes_max = plan.reply_bytes_max
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.own_limit_count = 0
+        self.counts = [0] * (max(Outcome) + 1)
+
+        self._render = render
+        self._settled = settled
+        self._outcome_of = [int(plan.request.outcome_of(status)) for status in range(1000)]
+        self._timeout_ns = int(plan.request.timeout_s * 1e9)
+        self._connections_max = connections_max
+        self._in_flight_max = in_flight_max
+        self.loop = asyncio.get_running_loop()
+        self._dialer = Dialer(plan, self.loop)
+        self._dials: set[asyncio.Task[None]] = set()
+        self._connections: set[Connection] = set()
+        self._idle: list[Connection] = []  # the last one used is the next: the rest may expire
+        self._waiting: deque[tuple[int, int]] = deque()  # (n, intended_ns), oldest first
+        self._taken_count = 0
+        self._open = True
+
+    async def warm_up(self, count: int) -> None:
+        """Opens the first connections; a target that cannot be reached shows in the samples."""
+        for _ in range(min(count, self._connections_max)):
+            self._start_dial()
+        await asyncio.wait(set(self._dials), timeout=_WARM_UP_S)
+
+    def record_into(self, recorder: Recorder, *, epoch_ns: int) -> None:
+        """From now on samples go there. Needed before the first `send`."""
+        self._write, self._epoch_ns = recorder.write, epoch_ns
+        self._sweeper = self.loop.create_task(self._sweep())
+
+    @property
+    def in_flight_count(self) -> int:
+        """Requests given to the pool and not recorded yet: on the wire, or in line."""
+        return self._taken_count - sum(self.counts)
+
+    def send(self, n: int, intended_ns: int, now_ns: int) -> int:
+        """Sends request `n`, or puts it in line, or drops it; the instant of doing so."""
+        self._taken_count += 1
+        if now_ns - intended_ns > self._timeout_ns:
+            self._drop(n, intended_ns, Failure.TOO_LATE)  # The generator itself is far behind.
+            return _monotonic_ns()
+        if self._idle:
+            return self._put_on(self._idle.pop(), n, intended_ns, Waited.NO)
+        if self.in_flight_count > self._in_flight_max:
+            self._drop(n, intended_ns, Failure.IN_FLIGHT_BOUND)
+        else:
+            self._waiting.append((n, intended_ns))
+            self._dial()
+        return _monotonic_ns()
+
+    async def drain(self, *, give_up: asyncio.Event) -> None:
+        """Waits for what is in flight, at most the request timeout; then gives it up."""
+        self._open = False
+        self._settled = lambda _: None if self.in_flight_count else give_up.set()
+        if self.in_flight_count:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timeout_ns / 1e9 + _SWEEP_S):
+                    await give_up.wait()
+        self._expire()
+        while self._waiting:
+            self._drop(*self._waiting.popleft(), Failure.NOT_SENT_BEFORE_STOP)
+        for connection in [c for c in self._connections if c.busy]:
+            connection.give_up(Failure.STOPPED)
+
+    async def close(self) -> None:
+        """Ends all connections; nothing may be in flight."""
+        self._sweeper.cancel()
+        for dial in self._dials:
+            dial.cancel()
+        for connection in self._connections:
+            connection.close()
+        await asyncio.gather(self._sweeper, *self._dials, return_exceptions=True)
+
+    # What connections report.
+
+    def answered(self, connection: Connection, status: int) -> None:
+        """The reply is complete: records it and gives the connection its next request."""
+        done_ns = _monotonic_ns()
+        sent_ns, intended_ns = connection.sent_ns, connection.intended_ns
+        outcome = self._outcome_of[status]
+        self.counts[outcome] += 1
+        self._write(
+            intended_ns - self._epoch_ns,
+            connection.n,
+            (sent_ns - intended_ns) // 1000,
+            (done_ns - sent_ns) // 1000,
+            status,
+            outcome,
+            connection.waited,
+        )
+        if connection.keep_alive:
+            if self._waiting:
+                self._put_oldest_on(connection, done_ns)
+            else:
+                self._idle.append(connection)
+        if self._settled is not None:
+            self._settled(done_ns)
+
+    def failed(self, connection: Connection, failure: Failure) -> None:
+        """The request on this connection gets no reply."""
+        done_ns, sent_ns = _monotonic_ns(), connection.sent_ns
+        lateness_us = (sent_ns - connection.intended_ns) // 1000
+        service_us = (done_ns - sent_ns) // 1000
+        self._record(
+            connection.n,
+            connection.intended_ns,
+            failure,
+            lateness_us=lateness_us,
+            service_us=service_us,
+            waited=connection.waited,
+        )
+
+    def closed(self, connection: Connection) -> None:
+        """The connection is gone; unless it was idle, it is replaced before it is missed."""
+        if connection not in self._connections:
+            return  # Closed before the dial that opened it returned.
+        self._connections.remove(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        elif self._open and len(self._dials) <= len(self._waiting):
+            self._start_dial()
+        self._dial()
+
+    # Sending.
+
+    def _put_on(self, connection: Connection, n: int, intended_ns: int, waited: int) -> int:
+        data = self._render(n)
+        if connection.send(data, n, intended_ns, waited):
+            self.sent_bytes += len(data)
+        else:
+            # Closed by the server meanwhile. Not one byte was sent, so this is no retry.
+            self._waiting.appendleft((n, intended_ns))
+            self._dial()
+        return connection.sent_ns
+
+    def _put_oldest_on(self, connection: Connection, now_ns: int) -> None:
+        """Gives a free connection to the request that has waited longest."""
+        while self._waiting:
+            n, intended_ns = self._waiting.popleft()
+            if now_ns - intended_ns <= self._timeout_ns:
+                self._put_on(connection, n, intended_ns, Waited.FOR_CONNECTION)
+                return
+            self._drop(n, intended_ns, Failure.TOO_LATE)
+        self._idle.append(connection)
+
+    # Connections.
+
+    def _dial(self) -> None:
+        """Opens as many connections as requests wait for, within the bound."""
+        for _ in range(len(self._waiting) - len(self._dials)):
+            if len(self._connections) + len(self._dials) >= self._connections_max:
+                return
+            self._start_dial()
+
+    def _start_dial(self) -> None:
+        self._dials.add(self.loop.create_task(self._dial_once()))
+
+    async def _dial_once(self) -> None:
+        failure = Failure.CLOSED_UNUSED
+        connection = None
+        try:
+            connection = await self._dialer.connect(self)
+        except DialError as error:
+            failure = error.failure
+        self._dials.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+        if connection is not None and connection.keep_alive:
+            self._connections.add(connection)
+            connection.sent_ns = _monotonic_ns()  # It is as fresh as one just used.
+            self._put_oldest_on(connection, connection.sent_ns)
+        elif self._waiting:
+            # Charged to who has waited longest: nothing of it was sent.
+            self._drop(*self._waiting.popleft(), failure)
+        self._dial()
+
+    async def _sweep(self) -> None:
+        """Ends what has taken too long; a timeout is noticed at most 50 ms late."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self._expire()
+
+    def _expire(self) -> None:
+        now_ns = _monotonic_ns()
+        for connection in [c for c in self._idle if c.sent_ns < now_ns - _IDLE_MAX_NS]:
+            connection.close()
+        oldest_ns = now_ns - self._timeout_ns
+        for connection in [c for c in self._connections if c.busy and c.sent_ns < oldest_ns]:
+            connection.give_up(Failure.TIMEOUT)
+        while self._waiting and self._waiting[0][1] < oldest_ns:
+            self._drop(*self._waiting.popleft(), Failure.TOO_LATE)
+
+    # Recording.
+
+    def _drop(self, n: int, intended_ns: int, failure: Failure) -> None:
+        """Records a request of which nothing was sent."""
+        lateness_us = min((_monotonic_ns() - intended_ns) // 1000, MICROSECONDS_MAX)
+        waited = Waited.FOR_CONNECTION
+        self._record(n, intended_ns, failure, lateness_us=lateness_us, service_us=0, waited=waited)
+
+    def _record(
+        self,
+        n: int,
+        intended_ns: int,
+        failure: Failure,
+        *,
+        lateness_us: int,
+        service_us: int,
+        waited: int,
+    ) -> None:
+        outcome = failure.outcome
+        self.counts[outcome] += 1
+        self.own_limit_count += failure is Failure.OWN_LIMIT
+        at_ns = intended_ns - self._epoch_ns
+        self._write(at_ns, n, lateness_us, service_us, failure, outcome, waited)
+        if self._settled is not None:
+            self.loop.call_soon(self._settled, _monotonic_ns())

@@ -1,0 +1,1 @@
+"""Probes: each reads one thing and never changes it."""

@@ -1,0 +1,57 @@
+"""
+Thresholds: the tolerances of a steady-state hypothesis.
+
+A tolerance names the limit of every band it knows, in the unit of the measurement, and how many
+samples it takes to prove anything:
+
+    tolerance:
+      type: probe
+      name: at most one in a hundred
+      provider:
+        type: python
+        module: probes.band
+        func: at_most
+        arguments: {excellent: 0, good: 0.01, warn: 0.2, samples_min: 1000}
+
+The hypothesis holds while every measurement is excellent, good or warn. Beyond the last limit is
+critical; too few samples, or none, is unknown; both deviate. An exception in a tolerance is a
+deviation too, so a mistake here fails closed.
+"""
+
+from perfchaos.run import current
+from perfchaos.verdict import Better, Limits, Measurement
+
+__all__ = ["at_least", "at_most"]
+
+
+def at_most(
+    value: list[dict[str, object]] | None = None,
+    excellent: float | None = None,
+    good: float | None = None,
+    warn: float | None = None,
+    samples_min: int = 1,
+) -> bool:
+    """Whether every measurement in `value` keeps the last of these upper limits."""
+    limits = Limits(
+        better=Better.LOWER, excellent=excellent, good=good, warn=warn, samples_min=samples_min
+    )
+    return _all_pass(value, limits)
+
+
+def at_least(
+    value: list[dict[str, object]] | None = None,
+    excellent: float | None = None,
+    good: float | None = None,
+    warn: float | None = None,
+    samples_min: int = 1,
+) -> bool:
+    """Whether every measurement in `value` keeps the last of these lower limits."""
+    limits = Limits(
+        better=Better.HIGHER, excellent=excellent, good=good, warn=warn, samples_min=samples_min
+    )
+    return _all_pass(value, limits)
+
+
+def _all_pass(value: list[dict[str, object]] | None, limits: Limits) -> bool:
+    judgements = current().judge([Measurement.from_dict(item) for item in value or ()], limits)
+    return bool(judgements) and all(judgement.band.passes for judgement in judgements)

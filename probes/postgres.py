@@ -1,0 +1,66 @@
+"""What Postgres does by itself, around the proxy, and what the target makes of it."""
+
+from typing import Any
+
+from perfchaos.measure import server
+from perfchaos.run import current
+from perfchaos.run.recovering import health_states, postgres_states, recovering
+
+__all__ = [
+    "application_time",
+    "healthy_while_failing",
+    "idle_in_transaction",
+    "reconnect_peak",
+    "server_time",
+    "stuck_sessions",
+]
+
+
+def server_time(since: str = "fault", proven_after_s: float = 30) -> list[dict[str, Any]]:
+    """Seconds until Postgres itself committed a write again."""
+    run = current()
+    states, found = postgres_states(run), recovering(run, since=since)
+    return [
+        server.server_time(
+            states, found.disturbances, origin=found.origin, proven_after_s=proven_after_s
+        ).as_dict()
+    ]
+
+
+def application_time(since: str = "fault", proven_after_s: float = 30) -> list[dict[str, Any]]:
+    """Seconds of the recovery time that the application added to the server's."""
+    run = current()
+    states, found = postgres_states(run), recovering(run, since=since)
+    return [
+        server.application_time(
+            states, found.recoveries, origin=found.origin, proven_after_s=proven_after_s
+        ).as_dict()
+    ]
+
+
+def reconnect_peak() -> list[dict[str, Any]]:
+    """The most sessions that the target started within a second."""
+    run = current()
+    found = recovering(run, since="fault")
+    return [server.reconnect_peak(postgres_states(run), found.disturbances).as_dict()]
+
+
+def stuck_sessions() -> list[dict[str, Any]]:
+    """Sessions of the target that are stuck in a statement."""
+    run = current()
+    found = recovering(run, since="fault")
+    return [server.stuck_sessions(postgres_states(run), found.disturbances).as_dict()]
+
+
+def idle_in_transaction() -> list[dict[str, Any]]:
+    """Sessions of the target that have left a transaction open."""
+    run = current()
+    found = recovering(run, since="fault")
+    return [server.idle_in_transaction(postgres_states(run), found.disturbances).as_dict()]
+
+
+def healthy_while_failing() -> list[dict[str, Any]]:
+    """Seconds on end in which the target called itself healthy while every write failed."""
+    run = current()
+    health, found = health_states(run), recovering(run, since="fault")
+    return [server.healthy_while_failing(health, found.requests, found.phase).as_dict()]

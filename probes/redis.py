@@ -1,0 +1,80 @@
+"""
+What becomes of the queue in Redis, watched all through the run at Redis's own address.
+
+A queue that is watched through the proxy would be out of sight exactly when it matters.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from perfchaos.errors import PerfchaosError
+from perfchaos.measure import queue
+from perfchaos.observe.queue import QueueReading, queue_readings
+from perfchaos.run import Run, current
+from perfchaos.target import Queue
+from perfchaos.timeline import Phase
+from perfchaos.verdict import Measurement
+
+__all__ = ["backlog", "group_missing", "stalled_consumers", "time_to_drain", "use_ratio"]
+
+
+def backlog(phases: list[str] | None = None) -> list[dict[str, Any]]:
+    """The most messages that waited at once."""
+    run, readings = _watched()
+    return _in_each(phases, lambda phase: queue.backlog(readings, run.spans(), phase))
+
+
+def time_to_drain() -> list[dict[str, Any]]:
+    """Seconds from the last heal until no more waited than in the baseline."""
+    run, readings = _watched()
+    return [queue.time_to_drain(readings, run.spans()).as_dict()]
+
+
+def stalled_consumers(
+    after_s: float = 3.0, phases: Sequence[str] = ("recovery",)
+) -> list[dict[str, Any]]:
+    """Consumers that took nothing for `after_s` seconds while work waited for them."""
+    run, readings = _watched()
+    return _in_each(
+        phases,
+        lambda phase: queue.stalled_consumers(readings, run.spans(), phase, after_s=after_s),
+    )
+
+
+def group_missing() -> list[dict[str, Any]]:
+    """Seconds since the last heal without the consumer group."""
+    run, readings = _watched()
+    return [queue.group_missing(readings, run.spans(), group=_queue(run).group).as_dict()]
+
+
+def use_ratio(settled_s: float = 5.0) -> list[dict[str, Any]]:
+    """How much goes through the queue again, `settled_s` after the last heal (1: as before)."""
+    run, readings = _watched()
+
+    def acked_between(start_ns: int, end_ns: int) -> int:
+        return run.recording.between(start_ns, end_ns).acked_count
+
+    return [
+        queue.use_ratio(readings, run.spans(), acked_between, settled_s=settled_s).as_dict(),
+    ]
+
+
+def _watched() -> tuple[Run, Sequence[QueueReading]]:
+    run = current()
+    _queue(run)
+    return run, queue_readings(run.directory.queue)
+
+
+def _queue(run: Run) -> Queue:
+    if run.target.redis is None or run.target.redis.queue is None:
+        raise PerfchaosError(
+            f"target file {run.target.path} names no queue",
+            next_step="add redis.queue with its key and kind, or drop the probes of the queue",
+        )
+    return run.target.redis.queue
+
+
+def _in_each(
+    phases: Sequence[str] | None, measure: Callable[[Phase], Measurement]
+) -> list[dict[str, Any]]:
+    return [measure(phase).as_dict() for phase in current().phases_to_measure(phases)]

@@ -1,0 +1,74 @@
+"""What clients of the webhook endpoint see: one measurement for each phase lived through."""
+
+from typing import Any
+
+from perfchaos.measure import fallback, webhook
+from perfchaos.run import current
+from perfchaos.timeline import Phase
+
+__all__ = [
+    "error_ratio",
+    "goodput_ratio",
+    "latency_inflation",
+    "latency_p99",
+    "throughput",
+    "time_to_fallback",
+]
+
+
+def error_ratio(phases: list[str] | None = None) -> list[dict[str, Any]]:
+    """The share of planned requests that was not acknowledged (0 to 1)."""
+    return current().measure(webhook.error_ratio, phases)
+
+
+def latency_p99(phases: list[str] | None = None) -> list[dict[str, Any]]:
+    """The 99th percentile of the latency from the intended send time, in milliseconds."""
+    return current().measure(webhook.latency_p99, phases)
+
+
+def throughput(phases: list[str] | None = None) -> list[dict[str, Any]]:
+    """Acknowledged requests per second."""
+    return current().measure(webhook.throughput, phases)
+
+
+def latency_inflation(phases: list[str] | None = None) -> list[dict[str, Any]]:
+    """How many times the latency p99 of the baseline it is."""
+    baseline = current().window(Phase.BASELINE)
+    return current().measure(
+        lambda window, phase: fallback.latency_inflation(window, baseline, phase), phases
+    )
+
+
+def goodput_ratio(phases: list[str] | None = None, drain_s: float = 15.0) -> list[dict[str, Any]]:
+    """
+    What was acknowledged and later found persisted, relative to the baseline (1: as much).
+
+    Like the ledger's probes it waits first, for `drain_s` at most, until what was acknowledged has
+    had its effect.
+    """
+    run = current()
+    wanted = run.phases_to_measure(phases)
+    samples = {phase: run.samples(phase) for phase in (*wanted, Phase.BASELINE)}
+    ledger = run.reconcile(drain_s)
+    return [
+        fallback.goodput_ratio(samples[phase], samples[Phase.BASELINE], ledger, phase).as_dict()
+        for phase in wanted
+    ]
+
+
+def time_to_fallback(
+    good_ratio: float = 0.9, phases: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """Seconds until in every second at least `good_ratio` of the requests were acknowledged."""
+    run = current()
+    return [
+        fallback.time_to_fallback(
+            run.samples(phase),
+            run.recording.epoch_ns,
+            run.spans(),
+            phase,
+            good_ratio=good_ratio,
+            now_ns=run.now_ns,
+        ).as_dict()
+        for phase in run.phases_to_measure(phases)
+    ]

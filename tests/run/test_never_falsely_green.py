@@ -1,0 +1,279 @@
+"""Whatever goes wrong, `chaos run` says so: it ends non-zero, and names the reason."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.run.conftest import Chaos, running_for
+from tests.stack.conftest import Stack
+
+UNUSED_PORT = 9  # discard: nothing of ours ever listens there
+
+
+class _Api(BaseHTTPRequestHandler):
+    """A Toxiproxy API over the proxies in `server.proxies`, which it changes on paper only."""
+
+    server: "_FakeToxiproxy"
+
+    def do_GET(self) -> None:
+        if self.path == "/proxies":
+            self._answer(200, self.server.proxies)
+        elif self.path.count("/") == 2:
+            self._answer(200, self.server.proxies[self.path.split("/")[2]])
+        else:
+            self._answer(200, self.server.proxies[self.path.split("/")[2]]["toxics"])
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.broken:
+            self._answer(500, {"error": "planted", "status": 500})
+            return
+        self.server.proxies[self.path.split("/")[2]]["toxics"].append(body)
+        self._answer(200, body)
+
+    def do_DELETE(self) -> None:
+        toxics = self.server.proxies[self.path.split("/")[2]]["toxics"]
+        toxics[:] = [toxic for toxic in toxics if toxic["name"] != self.path.split("/")[4]]
+        self.send_response(204)
+        self.end_headers()
+
+    def _answer(self, status: int, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base names it so
+        """Say nothing."""
+
+
+class _FakeToxiproxy(ThreadingHTTPServer):
+    daemon_threads = True
+    broken: bool
+    proxies: dict[str, dict[str, Any]]
+
+
+@contextmanager
+def fake_toxiproxy(stack: Stack, *, broken: bool) -> Iterator[str]:
+    """The address of an API that does nothing, or answers 500 to every change."""
+    server = _FakeToxiproxy(("127.0.0.1", 0), _Api)
+    server.broken = broken
+    server.proxies = {
+        name: {
+            "name": name,
+            "listen": f"127.0.0.1:{port}",
+            "upstream": "127.0.0.1:1",
+            "enabled": True,
+            "toxics": [],
+        }
+        for name, port in (
+            ("redis", stack.ports.redis_proxy),
+            ("postgres", stack.ports.postgres_proxy),
+        )
+    }
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_injector_that_does_nothing(chaos: Chaos) -> None:
+    with fake_toxiproxy(chaos.stack, broken=False) as url:
+        ended = chaos.run("redis-timeout.yaml", target=chaos.target | {"toxiproxy": {"url": url}})
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert "shows nothing of it" in " ".join(ended.verdict["reasons"])
+    assert not any(fault["verified"] for fault in ended.verdict["faults"])
+
+
+def test_toxiproxy_answers_500(chaos: Chaos) -> None:
+    with fake_toxiproxy(chaos.stack, broken=True) as url:
+        ended = chaos.run("redis-timeout.yaml", target=chaos.target | {"toxiproxy": {"url": url}})
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert "HTTP 500" in " ".join(ended.verdict["reasons"])
+
+
+def test_toxiproxy_is_down(chaos: Chaos) -> None:
+    target = chaos.target | {"toxiproxy": {"url": f"http://127.0.0.1:{UNUSED_PORT}"}}
+    ended = chaos.run("redis-timeout.yaml", target=target)
+    assert ended.exit_code == 1
+    assert "does not answer" in " ".join(ended.verdict["reasons"])
+
+
+def test_an_action_raises(chaos: Chaos) -> None:
+    ended = chaos.run("redis-timeout.yaml", outage_s=100_000)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert "longest_fault_s" in " ".join(ended.verdict["reasons"])
+    # The method ended there: the load did not go on as if nothing had happened.
+    assert [phase["name"] for phase in ended.verdict["phases"]] == ["baseline"]
+
+
+def test_the_baseline_is_already_broken(chaos: Chaos) -> None:
+    target = chaos.target
+    target["webhook"]["url"] = f"http://127.0.0.1:{UNUSED_PORT}/webhooks/whatsapp"
+    ended = chaos.run("redis-timeout.yaml", target=target)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert ended.verdict["band"] == "critical"
+    assert ended.verdict["faults"] == []
+    assert ended.measured("error_ratio", "baseline")["value"] == 1.0
+
+
+def test_too_few_samples_prove_nothing(chaos: Chaos) -> None:
+    ended = chaos.run("redis-timeout.yaml", samples_min=1_000_000)
+    assert ended.exit_code == 1
+    assert ended.verdict["band"] == "unknown"
+
+
+def test_the_workload_process_dies(chaos: Chaos) -> None:
+    with chaos.start("redis-timeout.yaml", outage_s=30) as process:
+        _await_event(chaos, "fault in force")
+        (workload,) = _pids(chaos.folder, "perfchaos.workload")
+        os.kill(workload, signal.SIGKILL)
+        ended = chaos.ended(process)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert "the load generator died" in " ".join(ended.verdict["reasons"])
+    (fault,) = ended.verdict["faults"]
+    assert fault["healed_at_s"] is not None
+
+
+def test_postgres_cannot_be_asked_for_the_ledger(chaos: Chaos) -> None:
+    target = chaos.target
+    target["postgres"]["port"] = UNUSED_PORT
+    ended = chaos.run("redis-timeout.yaml", target=target)
+    assert ended.exit_code == 1
+    assert "cannot be asked for the ledger" in " ".join(ended.verdict["reasons"])
+    assert ended.verdict["ledger"] is None
+
+
+def test_a_misspelt_probe_argument(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    experiment["steady-state-hypothesis"]["probes"][0]["provider"]["arguments"] = {
+        "phase": "outage"
+    }
+    ended = chaos.run(experiment)
+    assert ended.exit_code == 1
+    assert "phase" in ended.said
+
+
+def test_a_misspelt_threshold(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    tolerance = experiment["steady-state-hypothesis"]["probes"][0]["tolerance"]
+    tolerance["provider"]["arguments"] = {"excelent": 0}
+    ended = chaos.run(experiment)
+    assert ended.exit_code == 1
+
+
+def test_a_misspelt_argument_of_the_control(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    arguments = experiment["controls"][0]["provider"]["arguments"]
+    arguments["workload"]["warmup_s"] = 1
+    arguments["gard"] = []
+    ended = chaos.run(experiment)
+    assert ended.exit_code == 1
+    assert "warmup_s" in ended.said or "gard" in ended.said
+
+
+def test_a_missing_target_file(chaos: Chaos, tmp_path: Path) -> None:
+    ended = chaos.run("redis-timeout.yaml", target=tmp_path / "nowhere.yaml")
+    assert ended.exit_code == 1
+    assert "nowhere.yaml" in ended.said
+    assert "Traceback" not in ended.said
+
+
+def test_a_malformed_target_file_is_told_all_its_mistakes(chaos: Chaos) -> None:
+    target = chaos.target
+    del target["name"]
+    target["redis"]["port"] = "six"
+    target["webhook"]["acknowledge"] = [200]
+    ended = chaos.run("redis-timeout.yaml", target=target)
+    assert ended.exit_code == 1
+    for mistake in ("'name' is a required property", "redis.port", "acknowledge"):
+        assert mistake in ended.said
+    assert "Traceback" not in ended.said
+
+
+def test_a_target_outside_its_own_blast_radius(chaos: Chaos) -> None:
+    target = chaos.target
+    target["blast_radius"]["addresses"] = ["10.9.8.7"]
+    ended = chaos.run("redis-timeout.yaml", target=target)
+    assert ended.exit_code == 1
+    assert "blast_radius.addresses" in ended.said
+    assert ended.verdict == {}
+
+
+def test_a_proxy_outside_the_blast_radius(chaos: Chaos) -> None:
+    target = chaos.target
+    target["blast_radius"]["proxies"] = ["postgres"]
+    ended = chaos.run("redis-timeout.yaml", target=target)
+    assert ended.exit_code == 1
+    assert "blast_radius.proxies" in ended.said
+
+
+def test_the_untuned_reference_is_critical(untuned: Stack, tmp_path: Path) -> None:
+    chaos = Chaos(stack=untuned, folder=tmp_path)
+    # Slowly: it holds no more than this with all it leans on in order.
+    ended = chaos.run("redis-timeout.yaml", rate_per_s=20, outage_s=6, samples_min=30)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "completed", ended.said
+    assert ended.verdict["band"] == "critical"
+    outage = ended.measured("error_ratio", "outage")
+    assert outage["value"] > 0.5
+    assert outage["advice"][0] == "system unusable"
+    assert chaos.leases() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_killed_is_healed_and_aborted(chaos: Chaos, number: signal.Signals) -> None:
+    with chaos.start("redis-timeout.yaml", outage_s=30) as process:
+        _await_event(chaos, "fault in force")
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    _await_event(chaos, "fault back to normal")
+    _await(lambda: not running_for(chaos.folder))
+    verdict = json.loads((chaos.folder / "runs" / "latest" / "verdict.json").read_text())
+    assert process.returncode != 0
+    assert verdict["status"] == "aborted"
+    assert verdict["exit_code"] == 1
+
+
+def _await_event(chaos: Chaos, name: str) -> None:
+    timeline = chaos.folder / "runs" / "latest" / "timeline.jsonl"
+    _await(lambda: timeline.exists() and f'"event": "{name}"' in timeline.read_text())
+
+
+def _await(condition: Any, *, within_s: float = 30.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def _pids(folder: Path, module: str) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if module in command and str(folder) in command:
+            found.append(int(process.name))
+    return found

@@ -1,0 +1,56 @@
+"""Postgres under `chaos run`: it crashes and comes back, or does not come back at all."""
+
+from pathlib import Path
+from typing import Any
+
+from perfchaos import processes
+from perfchaos.processes import Launch, running
+from tests.run.conftest import Chaos
+from tests.stack.conftest import Stack
+
+# The recovery is asked of the baseline too, and takes five seconds to be called sustained.
+SHORT: dict[str, Any] = {"baseline_s": 6, "recovery_s": 20, "samples_min": 100}
+
+
+def test_the_tuned_reference_recovers_from_a_crash_and_loses_nothing(
+    tuned: Stack, tmp_path: Path
+) -> None:
+    ended = Chaos(stack=tuned, folder=tmp_path).run("postgres-crash.yaml", **SHORT)
+    assert ended.exit_code == 0, ended.said
+    recovery = ended.measured("recovery_time_s", "recovery")
+    server = ended.measured("server_time_s", "recovery")
+    assert 0 < ended.measured("first_write_s", "recovery")["value"] <= recovery["value"]
+    assert 0 < server["value"] <= recovery["value"]
+    assert recovery["evidence"]["failed_count"] > 0
+    assert recovery["evidence"]["resolution_s"] > 0
+    assert ended.verdict["ledger"]["lost"] == 0
+    (fault,) = ended.verdict["faults"]
+    assert (fault["kind"], fault["verified"]) == ("crash", True)
+
+
+def test_a_postgres_that_does_not_come_back_fails_the_run_which_says_how_it_was_left(
+    tuned: Stack, tmp_path: Path
+) -> None:
+    pid_file = tuned.pid_file("postgres")
+    launch = Launch.read(pid_file)
+    data = Path(launch.argv[launch.argv.index("-D") + 1])
+    control, aside = data / "global" / "pg_control", data / "global" / "pg_control.aside"
+    chaos = Chaos(stack=tuned, folder=tmp_path)
+    try:
+        with chaos.start("postgres-crash.yaml", **SHORT, down_s=2) as process:
+            server = running(pid_file)
+            assert server is not None
+            assert server.wait_gone(60)
+            control.rename(aside)
+            ended = chaos.ended(process)
+        assert ended.exit_code == 1
+        assert ended.verdict["status"] == "failed"
+        said = " ".join(ended.verdict["reasons"])
+        assert "did not come back: it ended while starting and is stopped" in said
+        assert "its data are as the fault left them" in said
+        assert aside.exists()
+    finally:
+        if aside.exists():
+            aside.rename(control)
+        processes.start_again(pid_file)
+        tuned.run("heal")

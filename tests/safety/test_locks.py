@@ -1,0 +1,42 @@
+"""A locked target takes no runs, and one that is being harmed takes no second one."""
+
+from pathlib import Path
+
+import pytest
+
+from perfchaos.safety.locks import Locked, claim, lock, require_unlocked, unlock
+
+
+def test_a_locked_target_says_who_locked_it_and_why(state: Path) -> None:
+    del state
+    lock("acme", why="release on Friday")
+    with pytest.raises(Locked, match=r"release on Friday.*perfchaos unlock"):
+        require_unlocked("acme")
+    require_unlocked("other")
+    assert unlock("acme")
+    require_unlocked("acme")
+    assert not unlock("acme")
+
+
+def test_the_first_lock_stays(state: Path) -> None:
+    del state
+    lock("acme", why="first")
+    with pytest.raises(Locked, match="first"):
+        lock("acme", why="second")
+
+
+def test_a_lock_that_cannot_be_read_is_a_lock(state: Path) -> None:
+    lock("acme", why="first")
+    (state / "locks" / "acme.lock").write_text("{")
+    with pytest.raises(Locked, match="cannot be read"):
+        require_unlocked("acme")
+
+
+def test_two_runs_do_not_harm_the_same_target(state: Path) -> None:
+    del state
+    first = claim("acme", run_id="run-1")
+    with pytest.raises(Locked, match="run run-1 is under way on target 'acme'"):
+        claim("acme", run_id="run-2")
+    claim("other", run_id="run-2").release()
+    first.release()
+    claim("acme", run_id="run-2").release()

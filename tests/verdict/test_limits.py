@@ -1,0 +1,67 @@
+"""Limits: which band a value falls in, and which limits are refused."""
+
+import math
+
+import pytest
+
+from perfchaos.errors import InvalidInput
+from perfchaos.verdict import Band, Better, Limits
+
+ERROR_RATIO = Limits(better=Better.LOWER, excellent=0.0, good=0.01, warn=0.2)
+RPS = Limits(better=Better.HIGHER, excellent=1000, good=500, warn=100)
+SUCCESS = Limits(better=Better.HIGHER, excellent=0.99, good=0.95)
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "band"),
+    [
+        (ERROR_RATIO, 0.0, Band.EXCELLENT),
+        (ERROR_RATIO, math.nextafter(0.0, 1.0), Band.GOOD),
+        (ERROR_RATIO, 0.01, Band.GOOD),
+        (ERROR_RATIO, math.nextafter(0.01, 1.0), Band.WARN),
+        (ERROR_RATIO, 0.2, Band.WARN),
+        (ERROR_RATIO, math.nextafter(0.2, 1.0), Band.CRITICAL),
+        (RPS, 1000, Band.EXCELLENT),
+        (RPS, math.nextafter(1000, 0), Band.GOOD),
+        (RPS, 500, Band.GOOD),
+        (RPS, math.nextafter(500, 0), Band.WARN),
+        (RPS, 100, Band.WARN),
+        (RPS, math.nextafter(100, 0), Band.CRITICAL),
+        (SUCCESS, 0.95, Band.GOOD),
+        (SUCCESS, math.nextafter(0.95, 0), Band.CRITICAL),
+        (ERROR_RATIO, math.inf, Band.CRITICAL),
+    ],
+)
+def test_equality_belongs_to_the_better_band(limits: Limits, value: float, band: Band) -> None:
+    assert limits.judge(value, samples=1) is band
+
+
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_no_value_is_unknown(value: float | None) -> None:
+    assert ERROR_RATIO.judge(value, samples=1000) is Band.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("samples", "band"), [(0, Band.UNKNOWN), (99, Band.UNKNOWN), (100, Band.EXCELLENT)]
+)
+def test_too_few_samples_prove_nothing(samples: int, band: Band) -> None:
+    limits = Limits(better=Better.LOWER, excellent=0.0, samples_min=100)
+    assert limits.judge(0.0, samples=samples) is band
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mistake"),
+    [
+        ({"better": Better.LOWER}, "none of excellent, good and warn"),
+        ({"better": Better.LOWER, "good": 2, "warn": 1}, "from strict to lenient"),
+        ({"better": Better.HIGHER, "good": 1, "warn": 2}, "from strict to lenient"),
+        ({"better": Better.LOWER, "good": math.nan}, "not a finite number"),
+        ({"better": Better.LOWER, "good": "1"}, "not a finite number"),
+        ({"better": Better.LOWER, "good": True}, "not a finite number"),
+        ({"better": Better.LOWER, "good": 1, "samples_min": 0}, "no data would pass"),
+        ({"better": Better.LOWER, "good": 1, "samples_min": "9"}, "not a whole number"),
+    ],
+)
+def test_limits_that_cannot_judge_are_refused(arguments: dict[str, object], mistake: str) -> None:
+    with pytest.raises(InvalidInput, match=mistake):
+        Limits(**arguments)  # type: ignore[arg-type]
