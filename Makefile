@@ -3,8 +3,8 @@
 
 EXPERIMENT ?= experiments/redis-timeout.yaml
 BIN := .venv/bin
-# What these assert of a whole system, another one beside it on the same disk would spoil.
-ALONE := tests/run tests/race tests/reference tests/stack
+# Whole systems under load: beside the hurried small tests they would not be given their time.
+WHOLE := tests/run tests/race tests/reference tests/stack
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,8 @@ test: setup ## Pass the tests: TESTS=tests/stack for a part, WITHOUT=tests/docke
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else
-	@$(BIN)/python -m pytest -n 4 --dist loadfile $(addprefix --ignore=,$(WITHOUT) $(ALONE)) tests
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(addprefix --ignore=,$(WITHOUT) $(WHOLE)) tests
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(WHOLE)
 endif
 
 torture: setup ## End runs in every way at random moments: KILLS=100 EACH=10

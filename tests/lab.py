@@ -1,7 +1,5 @@
 """A laboratory: a real Redis behind a real Toxiproxy, both started as any server is."""
 
-import random
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +13,9 @@ from perfchaos.processes import Launch
 from perfchaos.stack.redis_server import find_redis
 from perfchaos.stack.toxiproxy_program import find_toxiproxy
 from perfchaos.target import BlastRadius
+from tests.ports import free_ports
 
 HOST = "127.0.0.1"
-_PORTS = range(23_100, 23_990)
 
 BLAST_RADIUS = BlastRadius(
     proxies=frozenset({"redis"}),
@@ -127,17 +125,6 @@ def open_lab(folder: Path) -> Iterator[Lab]:
     finally:
         for pid_file in (lab.redis_pid_file, lab.toxiproxy_pid_file):
             processes.kill(pid_file)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now."""
-    free = [port for port in random.sample(_PORTS, 60) if not _taken(port)]
-    return free[:count]
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _start(pid_file: Path, argv: tuple[str, ...], *, data_dir: str | None) -> None:

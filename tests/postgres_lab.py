@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from perfchaos import processes
 from perfchaos.faults import Controlled, Route
 from perfchaos.postgres_client import Connection, Login, connect
 from perfchaos.stack.postgres_server import DATABASE, USER, postgres_home, postgres_server
+from tests.ports import free_ports
 
 HOST = "127.0.0.1"
 PASSWORD_ENV = "POSTGRES_LAB_PASSWORD"
@@ -56,8 +56,7 @@ class PostgresLab:
 def open_postgres_lab(folder: Path) -> Iterator[PostgresLab]:
     """A laboratory in a folder of its own, gone at the end."""
     (folder / "logs").mkdir()
-    with socket.create_server((HOST, 0)) as probe:
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     os.environ[PASSWORD_ENV] = "in the laboratory"
     server = postgres_server(folder, port=port, password=os.environ[PASSWORD_ENV])
     server.prepare()

@@ -20,6 +20,8 @@ from perfchaos.errors import PerfchaosError
 from perfchaos.workload.tally import Tally
 
 RECORDING = "recording"
+# For one that hangs; one that ends is noticed at once. A disk that others sync can stall it long.
+READY_TIMEOUT_S = 30.0
 
 
 class WorkloadError(PerfchaosError):
@@ -98,7 +100,7 @@ class Workload:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def wait_ready(self, timeout_s: float = 10.0) -> None:
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """
         Returns when the recording exists and the first request is about to be sent.
 
@@ -107,8 +109,8 @@ class Workload:
         heard = self._is_ready.wait(timeout_s)
         if heard and self.problem is None:
             return
+        problem = self.problem if heard else f"it was not ready within {timeout_s:g} s"
         self.stop(timeout_s=0)
-        problem = self.problem or f"it was not ready within {timeout_s:g} s"
         raise WorkloadError(f"the workload did not start: {problem}", next_step=f"see {self._log}")
 
     def wait(self, timeout_s: float | None = None) -> Tally | None:
@@ -163,5 +165,5 @@ class Workload:
             elif event == "failed":
                 self.problem = message["problem"]
         if not self._is_ready.is_set():
-            self.problem = self.problem or "it ended without a word"
+            self.problem = self.problem or f"it ended with {self._process.wait()} and no word"
             self._is_ready.set()

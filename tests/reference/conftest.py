@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -32,6 +31,7 @@ from perfchaos.stack.home import stack_dir
 from perfchaos.stack.ports import HOST, Ports
 from perfchaos.stack.postgres_server import DATABASE, USER
 from perfchaos.stack.server import secrets_file
+from tests.ports import free_ports
 
 
 def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
@@ -130,7 +130,7 @@ class Marketplace:
         if ready:
             apply_schema(read_settings(self.environment(**tunings)))
         log = self.logs / f"service-{uuid.uuid4()}.log"
-        [port] = _free_ports(1)
+        [port] = free_ports(1)
         tunings["SERVICE_PORT"] = str(port)
         with (
             self._process("service", log, tunings) as process,
@@ -264,27 +264,13 @@ def _answers(http: httpx.Client, *, status: int | None) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
-    """
-    Ports nobody listens on, below the ephemeral range: from there a client of anybody could take
-    one between our look at it and its use.
-    """
-    free: list[int] = []
-    for port in random.sample(range(21_500, 22_000), 500):
-        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
-            free.append(port)
-        if len(free) == count:
-            return free
-    raise AssertionError("there are no free ports")
-
-
 @pytest.fixture(scope="session")
 def marketplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marketplace]:
     """The stack's servers, without the service and the worker that come with them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PERFCHAOS_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         names = [field.name for field in dataclasses.fields(Ports)]
-        ports = Ports(**dict(zip(names, _free_ports(len(names)), strict=True)))
+        ports = Ports(**dict(zip(names, free_ports(len(names)), strict=True)))
         try:
             embedded.up(ports=ports, profile=None, tell=lambda _: None)
             home = stack_dir()

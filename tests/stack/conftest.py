@@ -1,7 +1,6 @@
 """A stack of the tests' own: its own state, its own ports, gone at the end."""
 
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from perfchaos.places import cache_dir
 from perfchaos.stack.ports import HOST, Ports
+from tests.ports import free_ports
 
 TIMEOUT_S = 180
 
@@ -65,17 +65,9 @@ def _open(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _free_ports() -> Ports:
-    names = list(asdict(Ports()))
-    while True:
-        first = random.randrange(20_000, 20_999 - len(names))
-        chosen = range(first, first + len(names))
-        if not any(map(_open, chosen)):
-            return Ports(**dict(zip(names, chosen, strict=True)))
-
-
 def new_stack(state_dir: Path) -> Stack:
-    ports = _free_ports()
+    names = list(asdict(Ports()))
+    ports = Ports(**dict(zip(names, free_ports(len(names)), strict=True)))
     return Stack(
         state_dir=state_dir,
         ports=ports,

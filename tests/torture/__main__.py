@@ -26,7 +26,7 @@ from pathlib import Path
 
 from perfchaos.places import cache_dir
 from perfchaos.stack.ports import Ports
-from tests.lab import free_ports
+from tests.ports import free_ports
 from tests.stack.conftest import Stack
 from tests.torture.trial import ENDINGS, FAULTS, Moment, Result, Trial
 
