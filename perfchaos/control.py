@@ -21,7 +21,7 @@ hooks here put each of these right; the last one decides the exit code from what
 import functools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chaoslib.activity import run_activity
@@ -225,19 +225,26 @@ def _has_placeholder(settings: object) -> bool:
 
 def _end_of(journal: Data) -> tuple[Status, list[str]]:
     """How the experiment ended, from Chaos Toolkit's own account of it."""
-    failed = [
-        f"the {run['activity']['type']} '{run['activity']['name']}' failed: {_last_line(run)}"
-        for run in [*journal["run"], *journal["rollbacks"], *_probes(journal)]
-        if run.get("status") == "failed"  # One that was interrupted may have none.
-    ]
+    failed = _failures([*journal["run"], *_probes(journal)])
+    not_rolled_back = _failures(journal["rollbacks"])
     if failed:
-        return Status.FAILED, failed
+        return Status.FAILED, failed + not_rolled_back
     before = journal["steady_states"]["before"]
     if before is not None and not before["steady_state_met"]:
         return Status.FAILED, ["the steady state was not met before anything was harmed"]
     if journal["status"] in ("interrupted", "aborted", "failed"):
-        return Status.ABORTED, ["the experiment was interrupted"]
+        return Status.ABORTED, ["the experiment was interrupted", *not_rolled_back]
+    if not_rolled_back:
+        return Status.FAILED, not_rolled_back
     return Status.COMPLETED, []
+
+
+def _failures(runs: Sequence[Data]) -> list[str]:
+    return [
+        f"the {run['activity']['type']} '{run['activity']['name']}' failed: {_last_line(run)}"
+        for run in runs
+        if run.get("status") == "failed"  # One that was interrupted may have none.
+    ]
 
 
 def _probes(journal: Data) -> list[Data]:

@@ -4,18 +4,40 @@ What becomes of the queue in Redis, watched all through the run at Redis's own a
 A queue that is watched through the proxy would be out of sight exactly when it matters.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.measure import queue
-from perfchaos.observe.queue import QueueReading, queue_readings
+from perfchaos.observe.queue import QueueLook, QueueReading, queue_look, queue_readings
 from perfchaos.run import Run, current
-from perfchaos.target import Queue
+from perfchaos.target import Queue, Target
+from perfchaos.target.loading import find_target, load_target
 from perfchaos.timeline import Phase
 from perfchaos.verdict import Measurement
 
-__all__ = ["backlog", "group_missing", "stalled_consumers", "time_to_drain", "use_ratio"]
+__all__ = [
+    "backlog",
+    "group_missing",
+    "queue_depth",
+    "stalled_consumers",
+    "time_to_drain",
+    "use_ratio",
+]
+
+
+def queue_depth() -> float:
+    """
+    How many messages wait just now. For a guard, which asks from a process of its own:
+
+        guard: [{stop_when: probe, function: probes.redis.queue_depth, above: 5000, window_s: 2}]
+
+    Raises:
+        PerfchaosError: the target names no queue, or it cannot be looked at.
+
+    """
+    return float(_look()().waiting)
 
 
 def backlog(phases: list[str] | None = None) -> list[dict[str, Any]]:
@@ -59,6 +81,16 @@ def use_ratio(settled_s: float = 5.0) -> list[dict[str, Any]]:
     ]
 
 
+@functools.cache
+def _look() -> QueueLook:
+    """One connection for as long as the process lives."""
+    target = load_target(find_target())
+    look = queue_look(target)
+    if look is None:
+        raise _no_queue(target)
+    return look
+
+
 def _watched() -> tuple[Run, Sequence[QueueReading]]:
     run = current()
     _queue(run)
@@ -67,11 +99,15 @@ def _watched() -> tuple[Run, Sequence[QueueReading]]:
 
 def _queue(run: Run) -> Queue:
     if run.target.redis is None or run.target.redis.queue is None:
-        raise PerfchaosError(
-            f"target file {run.target.path} names no queue",
-            next_step="add redis.queue with its key and kind, or drop the probes of the queue",
-        )
+        raise _no_queue(run.target)
     return run.target.redis.queue
+
+
+def _no_queue(target: Target) -> PerfchaosError:
+    return PerfchaosError(
+        f"target file {target.path} names no queue",
+        next_step="add redis.queue with its key and kind, or do without what looks at the queue",
+    )
 
 
 def _in_each(

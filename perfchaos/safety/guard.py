@@ -9,12 +9,12 @@ In an experiment, as an argument of the control:
     guard:
       - {stop_when: error_ratio, above: 0.9, window_s: 5}
       - {stop_when: latency_p99_ms, above: 10000, window_s: 5}
-      - {stop_when: probe, function: my.module.look, arguments: {key: x}, above: 1000, window_s: 2}
+      - {stop_when: probe, function: probes.redis.queue_depth, above: 5000, window_s: 2}
 
 `error_ratio` is the share of requests not acked and `latency_p99_ms` their latency, both over the
 requests whose fate became known in the last `window_s` seconds. A `probe` is any function that
-returns a number; it is asked four times a second and must breach all through `window_s`.
-`below` instead of `above` stops on values under the limit.
+returns a number, given its `arguments` if it takes any; it is asked four times a second and must
+breach all through `window_s`. `below` instead of `above` stops on values under the limit.
 """
 
 import importlib
@@ -275,7 +275,7 @@ def _mistakes(document: Mapping[str, Any]) -> list[str]:
         try:
             resolve(str(document["function"]))
         except InvalidInput as error:
-            found.extend(error.mistakes)
+            found += [f"function {document['function']}: {mistake}" for mistake in error.mistakes]
     return found
 
 

@@ -46,13 +46,16 @@ _LOOK_S = 0.1
 # What does not heal at once is tried again after these pauses.
 _RETRIES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _WORKLOAD_ENDS_WITHIN_S = 5.0
-# A run that was told to abort plays its rollbacks and judges; after this it hangs and is killed.
-_RUN_ENDS_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What a watchdog is to watch over."""
+    """
+    What a watchdog is to watch over.
+
+    A run that was told to abort plays its rollbacks and judges; one that has not ended after
+    `run_ends_within_s` hangs and is killed.
+    """
 
     run_id: str
     run: Process
@@ -60,6 +63,7 @@ class Assignment:
     leases: Path
     timeline: Path
     conditions: tuple[StopCondition, ...]
+    run_ends_within_s: float = 60.0
 
     def to_line(self) -> str:
         """As the first line of the pipe."""
@@ -72,6 +76,7 @@ class Assignment:
                 "leases": str(self.leases),
                 "timeline": str(self.timeline),
                 "conditions": [condition.to_document() for condition in self.conditions],
+                "run_ends_within_s": self.run_ends_within_s,
             }
         )
 
@@ -86,6 +91,7 @@ class Assignment:
             leases=Path(fields["leases"]),
             timeline=Path(fields["timeline"]),
             conditions=read_conditions(fields["conditions"]),
+            run_ends_within_s=fields["run_ends_within_s"],
         )
 
 
@@ -141,7 +147,10 @@ class Watchdog:
                 self._guard.disarm()
 
     def _look(self) -> None:
-        if self._told_to_end:
+        if self._aborted is not None:
+            if time.monotonic() > self._abort_by_s:
+                self._assignment.run.signal(signal.SIGKILL)
+        elif self._told_to_end:
             self._abort("the watchdog was told to end")
         elif self._stop_file.exists():
             self._abort(f"stopped: {_first_line(self._stop_file)}")
@@ -149,15 +158,11 @@ class Watchdog:
             self._abort(f"{overdue[0].dependency} {overdue[0].kind!r} outlived its lease")
         elif reason := self._guard.breach():
             self._abort(reason)
-        elif time.monotonic() > self._abort_by_s:
-            self._assignment.run.signal(signal.SIGKILL)
 
     def _abort(self, reason: str) -> None:
-        """Heal first, then tell the run; only once."""
-        if self._aborted is not None:
-            return
+        """Heal first, then tell the run."""
         self._aborted = reason
-        self._abort_by_s = time.monotonic() + _RUN_ENDS_WITHIN_S
+        self._abort_by_s = time.monotonic() + self._assignment.run_ends_within_s
         noticed_ns = time.monotonic_ns()
         _say({"event": "revoked", "reason": reason})
         self._heal_everything()

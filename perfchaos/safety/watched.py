@@ -122,14 +122,15 @@ def watch_over(
     run_directory: Path,
     conditions: Sequence[StopCondition] = (),
     claimed: Claim | None = None,
+    run_ends_within_s: float = 60.0,
 ) -> Watched:
     """
     Start the watchdog of this process; it watches once `wait_ready` has returned.
 
     When it revokes the run, `net.revocation` is thrown with its reason, and it sends this process
     SIGTERM. When it dies, the revocation is thrown and this process sends itself SIGTERM, which
-    Chaos Toolkit turns into an interruption. `claimed` is released when the run parts.
-
+    Chaos Toolkit turns into an interruption. A revoked run that has not ended after
+    `run_ends_within_s` is killed. `claimed` is released when the run parts.
     """
     assignment = Assignment(
         run_id=net.run_id,
@@ -138,6 +139,7 @@ def watch_over(
         leases=net.leases.path,
         timeline=net.timeline.path,
         conditions=tuple(conditions),
+        run_ends_within_s=run_ends_within_s,
     )
     watchdog = _started(assignment, run_directory / LOG)
     parted = threading.Event()

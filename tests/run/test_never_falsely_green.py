@@ -255,6 +255,26 @@ def test_a_run_that_is_killed_is_healed_and_aborted(chaos: Chaos, number: signal
     assert verdict["exit_code"] == 1
 
 
+def test_a_rollback_that_fails_too_does_not_hide_that_the_run_was_interrupted(
+    chaos: Chaos,
+) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    nothing_there = str(chaos.folder / "nothing")
+    provider = {
+        "type": "python",
+        "module": "os",
+        "func": "remove",
+        "arguments": {"path": nothing_there},
+    }
+    experiment["rollbacks"].append({"name": "tidy up", "type": "action", "provider": provider})
+    with chaos.start(experiment, outage_s=30) as process:
+        _await_event(chaos, "fault in force")
+        process.send_signal(signal.SIGINT)
+        ended = chaos.ended(process)
+    assert ended.verdict["status"] == "aborted"
+    assert any("tidy up" in reason for reason in ended.verdict["reasons"])
+
+
 def _await_event(chaos: Chaos, name: str) -> None:
     timeline = chaos.folder / "runs" / "latest" / "timeline.jsonl"
     _await(lambda: timeline.exists() and f'"event": "{name}"' in timeline.read_text())

@@ -34,7 +34,7 @@ class Orders:
     What a driver is to do: the `faults` one after the other, again and again for `rounds`.
 
     `blocking` holds them the way a careless action does, by sleeping. `lease_s` is their deadline.
-    `recording` is what the guard reads.
+    `recording` is what the guard reads. `deaf` to signals, it has to be killed; it is so soon.
     """
 
     lab: Lab
@@ -44,6 +44,7 @@ class Orders:
     lease_s: float = 50.0
     rounds: int = 1
     blocking: bool = False
+    deaf: bool = False
     guard: tuple[dict[str, Any], ...] = ()
     recording: str = ""
 
@@ -59,6 +60,7 @@ class Orders:
             "lease_s": self.lease_s,
             "rounds": self.rounds,
             "blocking": self.blocking,
+            "deaf": self.deaf,
             "guard": self.guard,
             "recording": self.recording,
         }
@@ -105,9 +107,9 @@ def fault(lab: Lab, kind: str) -> Fault[Any]:
 
 def main() -> None:
     """Do as ordered."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
     orders = Orders.read(Path(sys.argv[1]))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN if orders.deaf else _interrupt)
     with ExitStack() as stack:
         net = stack.enter_context(_protected(orders))
         try:
@@ -136,7 +138,12 @@ def _protected(orders: Orders) -> Iterator[SafetyNet]:
         timeline=Timeline(directory / "timeline.jsonl"),
         blast_radius=BLAST_RADIUS,
     )
-    watched = watch_over(net, run_directory=directory, conditions=read_conditions(orders.guard))
+    watched = watch_over(
+        net,
+        run_directory=directory,
+        conditions=read_conditions(orders.guard),
+        run_ends_within_s=0.5 if orders.deaf else 60.0,
+    )
     watched.wait_ready()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as workload:
         print("protected", watched.watchdog_pid, workload.pid, flush=True)

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,19 @@ def test_a_stop_file_ends_a_run_even_in_a_blocking_action(
         stop_file(ordered.run_directory).write_text("the shop opens\n")
         assert "stopped: the shop opens" in run.next_line()
         assert lab.harmed() == []
+
+
+def test_a_run_that_does_not_end_when_told_is_healed_and_then_killed(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with driven(replace(orders(lab, tmp_path, "timeout"), blocking=True, deaf=True)) as run:
+        run.in_force()
+        stop_file(run.orders.run_directory).write_text("enough\n")
+        assert run.process.wait(15) == -signal.SIGKILL
+        assert gone(run.watchdog_pid)
+        assert lab.harmed() == []
+        assert run.verdict()["status"] == "aborted"
+        assert run.verdict()["reasons"] == ["stopped: enough"]
 
 
 def test_a_lease_that_runs_out_is_healed_while_the_run_lives(lab: Lab, tmp_path: Path) -> None:
