@@ -1,4 +1,4 @@
-"""The guard of an experiment, seen from its end: it stops what grows, and lets alone what is well."""
+"""The guard of an experiment: it stops what grows, and lets alone what is well."""
 
 from typing import Any
 
