@@ -20,7 +20,7 @@ from perfchaos.faults.fault import Fault, Undo
 from perfchaos.faults.held_connections import HeldConnections
 from perfchaos.faults.read_only_postgres import ReadOnlyPostgres
 from perfchaos.postgres_client import login_of
-from perfchaos.run import current, scene
+from perfchaos.run import behind_proxy, current, scene
 from perfchaos.run.recovering import go_on_until_recovered
 from perfchaos.target import Target
 
@@ -139,7 +139,7 @@ def _end(how: Ending, down_s: float) -> None:
 
 
 def _on_proxy() -> Proxied:
-    return proxied(scene().target, "postgres")
+    return behind_proxy(scene(), "postgres")
 
 
 def _behind(target: Target) -> Proxied | None:

@@ -1,8 +1,7 @@
 """
 Harm done to the Redis of the target. An action returns when Redis is seen healed.
 
-All but the crash are done at its proxy. Before any of it, Redis is seen to send its clients nowhere
-past that proxy.
+All but the crash are done at its proxy, once the clients of Redis are seen to come through it.
 """
 
 from typing import Literal
@@ -14,9 +13,8 @@ from perfchaos.faults import (
     Toxic,
     killed,
     proxied,
-    require_no_redirects,
 )
-from perfchaos.run import current, scene
+from perfchaos.run import behind_proxy, current, scene
 from perfchaos.safety import inject
 
 __all__ = ["crash", "flake", "interrupt", "refuse", "slow_down", "time_out"]
@@ -91,7 +89,7 @@ def crash(duration_s: float, emptied: bool = False) -> None:
     """
     run = scene()
     at_most_s = duration_s + START_WITHIN_S
-    refused = DisabledProxy(on=_redis())
+    refused = DisabledProxy(on=proxied(run.target, "redis"))
     crashed = killed(run.target, "redis", emptied=emptied)
     with run.outage(refused, at_most_s=at_most_s):
         with inject(crashed, run.net, at_most_s=at_most_s) as injected:
@@ -99,12 +97,7 @@ def crash(duration_s: float, emptied: bool = False) -> None:
 
 
 def _redis() -> Proxied:
-    """The target's Redis behind its proxy, and nowhere else."""
-    target = scene().target
-    on = proxied(target, "redis")
-    if target.redis is not None:
-        require_no_redirects(target.redis, on.route)
-    return on
+    return behind_proxy(scene(), "redis")
 
 
 def _require(action: str, name: str, value: object, sensible: bool) -> None:

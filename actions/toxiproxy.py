@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from perfchaos.errors import InvalidInput
-from perfchaos.faults import ChangingToxic, DisabledProxy, Toxic, proxied
-from perfchaos.run import scene
+from perfchaos.faults import ChangingToxic, DisabledProxy, Toxic
+from perfchaos.run import behind_proxy, scene
 
 __all__ = ["disable", "toxic", "toxic_in_stages"]
 
@@ -26,7 +26,7 @@ type Stream = Literal["upstream", "downstream"]
 def disable(dependency: Dependency, duration_s: float) -> None:
     """Disable the proxy for `duration_s` seconds: connections are cut, and then refused."""
     run = scene()
-    fault = DisabledProxy(on=proxied(run.target, dependency))
+    fault = DisabledProxy(on=behind_proxy(run, dependency))
     with run.outage(fault, at_most_s=duration_s + HEAL_WITHIN_S) as injected:
         injected.hold(duration_s)
 
@@ -42,7 +42,7 @@ def toxic(
     """Add a toxic for `duration_s` seconds."""
     run = scene()
     fault = Toxic(
-        on=proxied(run.target, dependency),
+        on=behind_proxy(run, dependency),
         type=type,
         stream=stream,
         toxicity=toxicity,
@@ -65,7 +65,7 @@ def toxic_in_stages(
     to the last.
     """
     run = scene()
-    on = proxied(run.target, dependency)
+    on = behind_proxy(run, dependency)
     if mistakes := _mistakes(stages):
         raise InvalidInput("the stages of a toxic", mistakes, next_step="correct the experiment")
     fault = ChangingToxic(

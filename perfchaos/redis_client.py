@@ -14,6 +14,9 @@ from perfchaos.target import Redis
 
 TIMEOUT_S = 2.0
 
+CLIENT_NAME = "perfchaos"
+"""What all our clients call themselves, so that they are told from the target's own."""
+
 
 class RedisUnavailable(PerfchaosError):
     """The target's Redis could not be asked."""
@@ -31,7 +34,7 @@ def connect(server: Redis) -> redis.Redis:
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), retries=0),
-        client_name="perfchaos",
+        client_name=CLIENT_NAME,
     )
 
 

@@ -26,7 +26,7 @@ ORDER = (
     ("perfchaos.workload",),
     ("perfchaos.recording",),
     ("perfchaos.timeline", "perfchaos.processes", "perfchaos.containers"),
-    ("perfchaos.process_table",),
+    ("perfchaos.process_table", "perfchaos.sockets"),
     ("perfchaos.places", "perfchaos.errors"),
 )
 # The system under test stands apart: it knows nothing of what is done to it.

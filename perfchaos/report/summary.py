@@ -91,7 +91,8 @@ def _fault_line(fault: FaultReport) -> str:
         healed = "healed, as read back"
     else:
         healed = "not healed by the run"
-    return f"fault: {fault.dependency} {fault.kind} ({fault.mechanism}), {seen}, {healed}"
+    past = f"; not touched, past the proxy: {fault.bypassed_by}" if fault.bypassed_by else ""
+    return f"fault: {fault.dependency} {fault.kind} ({fault.mechanism}), {seen}, {healed}{past}"
 
 
 def _ledger_line(ledger: LedgerReport) -> str:

@@ -1,6 +1,7 @@
 """One run: its directory, its life, and the run under way in this process."""
 
 from perfchaos.run.directory import RunDirectory, make_run_directory
+from perfchaos.run.proxy import behind_proxy
 from perfchaos.run.run import NoRun, Run, current, run_under_way, scene, set_current
 from perfchaos.run.scene import Scene
 
@@ -9,6 +10,7 @@ __all__ = [
     "Run",
     "RunDirectory",
     "Scene",
+    "behind_proxy",
     "current",
     "make_run_directory",
     "run_under_way",

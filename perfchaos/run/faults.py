@@ -1,7 +1,9 @@
 """The faults of a run, read from its timeline."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from perfchaos.run.proxy import PAST_THE_PROXY
 from perfchaos.timeline import Event, Fact
 from perfchaos.verdict import FaultReport
 
@@ -9,7 +11,12 @@ from perfchaos.verdict import FaultReport
 def fault_reports(events: Sequence[Event], started_ns: int) -> tuple[FaultReport, ...]:
     """One report for each fault injected, in order; what did not happen to it is None."""
     return tuple(
-        _report(event, [other for other in events if _lease(other) == _lease(event)], started_ns)
+        replace(
+            _report(
+                event, [other for other in events if _lease(other) == _lease(event)], started_ns
+            ),
+            bypassed_by=_bypassed_by(event, events),
+        )
         for event in events
         if event.name == "fault injected"
     )
@@ -30,6 +37,18 @@ def _report(injected: Event, about: Sequence[Event], started_ns: int) -> FaultRe
         healed_at_s=_seconds(healed, started_ns) if healed else None,
         normal_after_ms=_number(normal, "after_ms"),
     )
+
+
+def _bypassed_by(injected: Event, events: Sequence[Event]) -> str | None:
+    """Who was seen past the proxy just before the fault of the same dependency."""
+    seen = [
+        event
+        for event in events
+        if event.name == PAST_THE_PROXY
+        and event.at_ns < injected.at_ns
+        and event.facts["dependency"] == injected.facts["dependency"]
+    ]
+    return str(seen[-1].facts["who"]) if seen else None
 
 
 def _lease(event: Event) -> Fact:

@@ -7,12 +7,11 @@ moment by an outgoing connection of any program.
 
 import errno
 import socket
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.sockets import holder_of
 
 HOST = "127.0.0.1"
 
@@ -102,32 +101,6 @@ def _why_not(port: int) -> str | None:
             listener.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return f"is taken by {_holder(port)}"
+                return f"is taken by {holder_of(port) or 'a process of another user'}"
             return f"cannot be listened on ({error.strerror})"
     return None
-
-
-def _holder(port: int) -> str:
-    """Who holds a TCP port, from /proc: `pid 123 (redis-server)`, as far as we may look."""
-    if sys.platform != "linux":
-        return f"another process ('lsof -nP -i :{port}' tells which)"
-    wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(descriptor.readlink()) in wanted:
-                process = descriptor.parent.parent
-                return f"pid {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:
-            continue
-    return "a process of another user"
-
-
-def _inodes(port: int) -> set[str]:
-    """The sockets bound to a local TCP port: what /proc/net calls their inodes."""
-    inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        for row in table.read_text().splitlines()[1:] if table.exists() else ():
-            fields = row.split()
-            if int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(fields[9])
-    return inodes - {"0"}

@@ -38,7 +38,7 @@ class FaultReport:
     One fault of the run; instants in seconds since the run's start, None where it never was.
 
     `seen` says what the data plane showed of it (`silent`, `refused`), or `read back` where only
-    whoever did it could be asked.
+    whoever did it could be asked. `bypassed_by` names sessions of the target that it did not touch.
     """
 
     kind: str
@@ -49,6 +49,7 @@ class FaultReport:
     in_force_after_ms: float | None
     healed_at_s: float | None
     normal_after_ms: float | None
+    bypassed_by: str | None = None
 
     @property
     def verified(self) -> bool:
@@ -261,6 +262,7 @@ def _fault(fault: FaultReport) -> dict[str, Any]:
         "in_force_after_ms": fault.in_force_after_ms,
         "healed_at_s": fault.healed_at_s,
         "normal_after_ms": fault.normal_after_ms,
+        "bypassed_by": fault.bypassed_by,
     }
 
 
