@@ -108,7 +108,7 @@ def _sorted_out(ours: Peer, others: Sequence[Peer], proxy: Route) -> _Seen:
             else:
                 past[peer] = sockets.told(pid)
     if proxy_pid is not None:
-        # The server of the proxy may have others, and more sessions than were asked for at this.
+        # Its server may have other proxies; at this one are as many sessions as it has accepted.
         at_proxy = sum(
             end.connected and (end.port, end.pid) == (proxy.port, proxy_pid) for end in ends
         )

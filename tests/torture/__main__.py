@@ -48,6 +48,10 @@ def main() -> None:
     plan += [ending for ending in others for _ in range(arguments.each)]
     print(f"{len(plan)} trials, seed {arguments.seed}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Through the `finally` below.
+    # A background job ignores these, and so would every run that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="torture-") as place:
         stack = _stack(Path(place) / "state")
         code, said = stack.run("up", "--profile", "tuned")
