@@ -7,12 +7,12 @@ fallback queue in the database.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - redis-py's own name
 
 from perfchaos.reference.breaker import CircuitBreaker
 from perfchaos.reference.settings import RedisSettings
@@ -31,6 +31,7 @@ def connect(settings: RedisSettings, *, timeout_s: float | None) -> Redis:
     """
     return Redis.from_pool(
         BlockingConnectionPool(
+            connection_class=_Connection,
             host=settings.host,
             port=settings.port,
             password=settings.password or None,
@@ -43,6 +44,18 @@ def connect(settings: RedisSettings, *, timeout_s: float | None) -> Redis:
             driver_info=None,
         )
     )
+
+
+class _Connection(Connection):
+    """One whose loss is told as such, also where uvloop noticed it before the client did."""
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:  # "unable to perform operation on <TCPTransport closed=True"
+            raise ConnectionError(str(error)) from error
 
 
 class WorkQueue:
