@@ -19,7 +19,7 @@ def test_a_connection_that_the_loop_has_lost_already_is_told_as_lost(
     settings = read_settings(marketplace.environment()).redis
 
     async def lose_and_use() -> None:
-        connection: Any = connect(settings, timeout_s=timeout_s).connection_pool.make_connection()
+        connection: Any = connect(settings, timeout_s=timeout_s).connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         connection._writer.transport.abort()
         await asyncio.sleep(0)
