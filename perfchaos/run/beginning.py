@@ -61,9 +61,13 @@ def begin(
         with ExitStack() as undone:
             run = _start(directory, draft, target, settings, conditions, undone)
             undone.pop_all()
-    except PerfchaosError as error:
-        failed = draft.ended(datetime.now(UTC), Status.FAILED, str(error))
-        write_document(directory.verdict, as_document(failed))
+    except BaseException as error:
+        # What is no error of ours is a signal that came meanwhile.
+        ours = isinstance(error, PerfchaosError)
+        ended = draft.ended(
+            datetime.now(UTC), Status.FAILED if ours else Status.ABORTED, str(error) or repr(error)
+        )
+        write_document(directory.verdict, as_document(ended))
         raise
     set_current(run)
     Thread(target=_call_off_without_load, args=(run,), daemon=True).start()

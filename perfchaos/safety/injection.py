@@ -15,8 +15,10 @@ Every mechanism's own name stands in `mechanism`: "toxiproxy toxic", "toxiproxy 
 """
 
 import itertools
-import threading
+import os
+import select
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -52,26 +54,35 @@ class Rehearsed(PerfchaosError):
 
 
 class Revocation:
-    """A switch that ends every hold of a run at once, from any thread."""
+    """
+    A switch that ends every hold of a run at once, from any thread.
+
+    It is waited for at a pipe. A lock would do, but for the signals that are raised as exceptions
+    in whatever the main thread is at: two in a row, and the lock's own error hides them both.
+    """
 
     def __init__(self) -> None:
-        self._thrown = threading.Event()
-        self._reason = ""
+        self._reason: str | None = None
+        self._thrown, self._throw = os.pipe()
+        for end in (self._thrown, self._throw):
+            weakref.finalize(self, os.close, end)
 
     @property
     def reason(self) -> str | None:
         """Why it was thrown; None while it is not."""
-        return self._reason if self._thrown.is_set() else None
+        return self._reason
 
     def revoke(self, reason: str) -> None:
         """Throw it; the first reason stays."""
-        if not self._thrown.is_set():
+        if self._reason is None:
             self._reason = reason
-            self._thrown.set()
+            os.write(self._throw, b"!")  # Never read: it stays thrown.
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for it; whether it is thrown."""
-        return self._thrown.wait(timeout_s)
+        poller = select.poll()
+        poller.register(self._thrown, select.POLLIN)
+        return bool(poller.poll(max(timeout_s, 0) * 1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
