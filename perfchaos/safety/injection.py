@@ -17,6 +17,7 @@ Every mechanism's own name stands in `mechanism`: "toxiproxy toxic", "toxiproxy 
 import itertools
 import os
 import select
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -214,7 +215,9 @@ def inject[U: Undo](fault: Fault[U], net: SafetyNet, *, at_most_s: float) -> Ite
         finally:
             in_doubt = [left for left in net.leases.read().open if left == lease]  # Never done.
             heal(net.leases, lease, by=RUN, timeline=net.timeline)
-            look_again(in_doubt)
+            if in_doubt:
+                # Beside the run, which may have more to heal; the process does not end before it.
+                threading.Thread(target=look_again, args=(in_doubt,)).start()
 
 
 def _harm[U: Undo](

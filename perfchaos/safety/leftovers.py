@@ -65,7 +65,8 @@ def _heal_one(leases: LeaseFile, *, by: str, alive_too: bool) -> Leftover:
     if contents.run is not None and contents.run.alive() and not alive_too:
         return Leftover(run_id=run_id, alive=True, healed=(), problems=())
     healed, problems = [], _damages(leases, contents)
-    for lease in contents.open:
+    # The last first, as the run itself would have: a proxy shows nothing before what is behind it.
+    for lease in reversed(contents.open):
         try:
             done = heal(leases, lease, by=by, timeline=_timeline(contents))
         except PerfchaosError as error:

@@ -7,7 +7,7 @@ import pytest
 
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults import DisabledProxy, Toxic
+from perfchaos.faults import DisabledProxy, EndedProcess, Toxic
 from perfchaos.faults.fault import Fault, Undo
 from perfchaos.processes import Process
 from perfchaos.safety import Deadline, Lease, LeaseFile, RunRecord, heal_leftovers
@@ -25,11 +25,11 @@ def left_by(run_id: str, folder: Path, *, process: Process = DEAD) -> LeaseFile:
     )
 
 
-def harm[U: Undo](leases: LeaseFile, fault: Fault[U]) -> None:
+def harm[U: Undo](leases: LeaseFile, fault: Fault[U], *, number: int = 1) -> None:
     undo = fault.prepare("dead")
     leases.open(
         Lease(
-            id="dead/1",
+            id=f"dead/{number}",
             kind=fault.kind,
             dependency=fault.dependency,
             undo=undo,
@@ -53,6 +53,17 @@ def test_a_dead_run_is_healed_and_its_file_moves_to_its_folder(lab: Lab, tmp_pat
     assert lab.harmed() == []
     assert lease_files() == ()
     assert (tmp_path / "run" / "leases.jsonl").exists()
+
+
+@pytest.mark.usefixtures("state")
+def test_faults_one_behind_the_other_are_healed_at_once(lab: Lab, tmp_path: Path) -> None:
+    leases = left_by("dead", tmp_path / "run")
+    harm(leases, DisabledProxy(on=lab.proxied))
+    harm(leases, EndedProcess(of=lab.controlled, abruptly=True), number=2)
+    (leftover,) = heal_leftovers(by="test")
+    assert leftover.problems == ()
+    assert [healed.lease.kind for healed in leftover.healed] == ["crash", "refused"]
+    assert lab.harmed() == []
 
 
 @pytest.mark.usefixtures("state")
