@@ -19,9 +19,11 @@ type Fact = str | int | float | bool | None
 
 
 class Phase(StrEnum):
-    """The parts of a run, in the order they are lived through."""
+    """The parts of a run, in the order they are lived through; no run has all of them."""
 
     BASELINE = "baseline"
+    RAMP = "ramp"
+    LOAD = "load"
     OUTAGE = "outage"
     RECOVERY = "recovery"
 

@@ -11,6 +11,7 @@ __all__ = [
     "goodput_ratio",
     "latency_inflation",
     "latency_p99",
+    "sustained_rate",
     "throughput",
     "time_to_fallback",
 ]
@@ -24,6 +25,11 @@ def error_ratio(phases: list[str] | None = None) -> list[dict[str, Any]]:
 def latency_p99(phases: list[str] | None = None) -> list[dict[str, Any]]:
     """The 99th percentile of the latency from the intended send time, in milliseconds."""
     return current().measure(webhook.latency_p99, phases)
+
+
+def sustained_rate(phases: list[str] | None = None) -> list[dict[str, Any]]:
+    """Acknowledged requests per second: at least so many where all that came was kept up with."""
+    return current().measure(webhook.sustained_rate, phases)
 
 
 def throughput(phases: list[str] | None = None) -> list[dict[str, Any]]:

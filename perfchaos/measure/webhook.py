@@ -41,6 +41,29 @@ def latency_p99(window: Window, phase: Phase | None) -> Measurement:
     )
 
 
+# Fewer than this of the planned requests acknowledged, and the target did not keep up.
+_KEPT_UP_RATIO = 0.99
+
+
+def sustained_rate(window: Window, phase: Phase | None) -> Measurement:
+    """
+    Acknowledged requests per second; a lower bound where nearly all that came was acknowledged.
+
+    A target that keeps up with what it is offered shows no more of what it can do.
+    """
+    acked, planned = window.acked_count, window.planned_count
+    kept_up = planned > 0 and acked >= _KEPT_UP_RATIO * planned
+    return Measurement(
+        name="sustained_per_s",
+        phase=phase,
+        value=window.rate_per_s,
+        unit="1/s",
+        samples=planned,
+        evidence={"planned": planned, "acked": acked, "kept_up": kept_up},
+        lower_bound=kept_up,
+    )
+
+
 def throughput(window: Window, phase: Phase | None) -> Measurement:
     """Acknowledged requests per second."""
     return Measurement(

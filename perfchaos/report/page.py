@@ -5,9 +5,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from perfchaos.recording import Recording, Second
 from perfchaos.report import wording
 from perfchaos.report.chart import Layer, Line, Shade, lines, stacked
-from perfchaos.report.rows import rows_of
+from perfchaos.report.rows import phases_of, rows_of
 from perfchaos.run import RunDirectory
-from perfchaos.timeline import Event, Phase, Timeline
+from perfchaos.timeline import Event, Timeline
 from perfchaos.verdict import Judgement, Verdict, advise_on, worst
 
 
@@ -23,7 +23,7 @@ def write_page(verdict: Verdict, directory: RunDirectory, recording: Recording) 
     page = environment.get_template("page.html.j2").render(
         verdict=verdict,
         rows=_rows(verdict),
-        phases=list(Phase),
+        phases=phases_of(verdict.judgements),
         wording=wording,
         advice=_advice(verdict),
         requests_chart=_requests(seconds, shades),
@@ -35,10 +35,11 @@ def write_page(verdict: Verdict, directory: RunDirectory, recording: Recording) 
 
 def _rows(verdict: Verdict) -> list[dict[str, object]]:
     """One row a measurement: its name, its judgement in each phase, its worst band."""
+    phases = (*phases_of(verdict.judgements), None)
     return [
         {
             "name": name,
-            "cells": [row.get(phase) for phase in (*Phase, None)],
+            "cells": [row.get(phase) for phase in phases],
             "band": worst(judgement.band for judgement in row.values()),
             "any": next(iter(row.values())),
         }

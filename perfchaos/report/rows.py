@@ -7,6 +7,12 @@ from perfchaos.timeline import Phase
 from perfchaos.verdict import Judgement
 
 
+def phases_of(judgements: Iterable[Judgement]) -> list[Phase]:
+    """The phases in which anything was judged, in the order of a run."""
+    judged = {judgement.measurement.phase for judgement in judgements}
+    return [phase for phase in Phase if phase in judged]
+
+
 def rows_of(judgements: Iterable[Judgement]) -> dict[str, dict[Phase | None, Judgement]]:
     """One row a measurement, by its name in words; in it, its judgement in each phase."""
     rows: dict[str, dict[Phase | None, Judgement]] = {}

@@ -1,15 +1,14 @@
 """The verdict on a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from perfchaos.report.rows import rows_of
+from perfchaos.report.rows import phases_of, rows_of
 from perfchaos.report.wording import name_of, race_in_words, value_of
 from perfchaos.run import RunDirectory
-from perfchaos.timeline import Phase
 from perfchaos.verdict import (
     Band,
     FaultReport,
@@ -60,16 +59,17 @@ def _headline(verdict: Verdict) -> Text:
     return line
 
 
-def _table(judgements: Iterable[Judgement]) -> Table:
+def _table(judgements: Sequence[Judgement]) -> Table:
     """One row a measurement, one column a phase."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("", no_wrap=True)
-    for phase in (*Phase, None):
+    phases = phases_of(judgements)
+    for phase in (*phases, None):
         table.add_column(phase.value if phase else "whole run", justify="right")
     table.add_column("band")
     for name, row in rows_of(judgements).items():
         band = worst(judgement.band for judgement in row.values())
-        cells = [_cell(row.get(phase)) for phase in (*Phase, None)]
+        cells = [_cell(row.get(phase)) for phase in (*phases, None)]
         table.add_row(name, *cells, Text(band.value, style=STYLES[band]))
     return table
 

@@ -6,6 +6,8 @@ _NAMES = {
     "error_ratio": "not acknowledged",
     "latency_p99_ms": "latency p99",
     "throughput_per_s": "acknowledged per second",
+    "sustained_per_s": "rate sustained",
+    "capacity_per_s": "rate at which the promises hold",
     "lost_count": "lost",
     "duplicated_count": "took effect twice",
     "phantom_count": "refused, yet took effect",
@@ -57,7 +59,8 @@ def name_of(measurement: Measurement) -> str:
 
 def value_of(measurement: Measurement) -> str:
     """The measurement's value with its unit; a dash where there is none."""
-    return amount(measurement.value, measurement.unit)
+    bound = "≥ " if measurement.lower_bound else ""
+    return bound + amount(measurement.value, measurement.unit)
 
 
 def amount(value: float | None, unit: str) -> str:

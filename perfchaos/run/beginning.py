@@ -119,6 +119,7 @@ def _start(
     watched.workload_started(Process.of(workload.pid), workload.recording_path)
     return Run(
         directory=directory,
+        settings=settings,
         target=target,
         seed=seed,
         draft=draft,

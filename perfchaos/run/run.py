@@ -22,6 +22,7 @@ from perfchaos.recording.reader import Samples
 from perfchaos.run.directory import RunDirectory
 from perfchaos.run.racing import RaceUnderWay
 from perfchaos.run.scene import Scene
+from perfchaos.run.settings import RaceSettings, WorkloadSettings
 from perfchaos.safety import Revoked
 from perfchaos.safety.watched import Watched
 from perfchaos.timeline import Phase, Span, spans
@@ -40,6 +41,7 @@ class Run(Scene):
     """
 
     directory: RunDirectory
+    settings: WorkloadSettings | RaceSettings
     seed: int
     draft: Verdict
     watched: Watched
@@ -66,6 +68,35 @@ class Run(Scene):
                 f"the run was called off: {self.net.revocation.reason}",
                 next_step=f"read {self.directory.timeline}",
             )
+
+    def play_scenario(self) -> None:
+        """
+        Live through the scenario of the workload, its ramp and its load.
+
+        Raises:
+            PerfchaosError: the workload has none, or the run was called off meanwhile.
+
+        """
+        settings = self.settings
+        if isinstance(settings, RaceSettings) or settings.scenario is None:
+            raise PerfchaosError(
+                "the workload has no scenario",
+                next_step="give the control's argument 'workload' a scenario",
+            )
+        ramp_s, load_s = settings.stages_s()
+        begins_ns = self.recording.epoch_ns + int(settings.load_after_s * 1e9)
+        loads_ns = begins_ns + int(ramp_s * 1e9)
+        if ramp_s:
+            self._enter_at(Phase.RAMP, begins_ns)
+        self._enter_at(Phase.LOAD, loads_ns)
+        self._go_on_until(loads_ns + int(load_s * 1e9))
+
+    def _enter_at(self, phase: Phase, at_ns: int) -> None:
+        self._go_on_until(at_ns)
+        self.enter(phase, at_ns=at_ns)
+
+    def _go_on_until(self, at_ns: int) -> None:
+        self.go_on(max(0.0, (at_ns - time.monotonic_ns()) / 1e9))
 
     def end_load(self) -> None:
         """Stop the load, let what is in flight come home, and end the last phase. Idempotent."""

@@ -1,7 +1,7 @@
 """What an experiment asks of the workload, as the control's argument `workload`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,12 +11,17 @@ from perfchaos.race.plan import RacePlan, size_mistakes
 from perfchaos.race.scenarios import SCENARIOS
 from perfchaos.target import Target
 from perfchaos.timeline import Fact
-from perfchaos.workload.arrivals import Arrivals
+from perfchaos.workload.arrivals import Arrivals, Stage
 from perfchaos.workload.plan import Plan
+from perfchaos.workload.scenarios import SCENARIOS as LOADS
 from perfchaos.workload.strict_json import read
 
 UNDISTURBED_MAX_S = 3600.0
 CONTENDERS = 10
+CALM_RATIO = 0.1
+"""Before a scenario begins, this share of its first rate is sent."""
+JUDGED_WITHIN_S = 3.0
+"""What the hypothesis about the baseline may take before a scenario begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +32,16 @@ class WorkloadSettings:
     Requests arrive `rate_per_s` times a second whatever becomes of them (`poisson`: at random, at
     that mean rate). The first `warm_up_s` seconds are sent and not measured; the `baseline_s`
     seconds after them are what every later phase is compared with.
+
+    With a `scenario` instead of a rate they come at a tenth of its rate until the end of the
+    baseline, and then as `perfchaos.workload.scenarios` has it, its stages lasting
+    `duration_ratio` times as long.
     """
 
     kind: str
-    rate_per_s: float
+    rate_per_s: float | None = None
+    scenario: str | None = None
+    duration_ratio: float = 1.0
     warm_up_s: float = 2.0
     baseline_s: float = 8.0
     poisson: bool = False
@@ -39,12 +50,49 @@ class WorkloadSettings:
 
     def mistakes(self) -> list[str]:
         """What is wrong with it, in words."""
-        found = [f"workload: {mistake}" for mistake in self.arrivals().mistakes()]
-        return found + _mistaken_times(self)
+        found = _mistaken_times(self)
+        if (self.rate_per_s is None) == (self.scenario is None):
+            return [*found, "workload: give either rate_per_s or scenario"]
+        if self.scenario is not None and self.scenario not in LOADS:
+            return [
+                *found,
+                f"workload.scenario: {self.scenario!r} is none of {', '.join(LOADS)}",
+            ]
+        if not 0.01 <= self.duration_ratio <= 100:
+            found.append(
+                f"workload.duration_ratio: {self.duration_ratio:g} is not between 0.01 and 100"
+            )
+        return found or [f"workload: {mistake}" for mistake in self.arrivals().mistakes()]
 
     def arrivals(self) -> Arrivals:
         """The arrivals it asks for, until stopped."""
-        return Arrivals.constant(self.rate_per_s, poisson=self.poisson)
+        if self.scenario is None:
+            return Arrivals.constant(self.rate_per_s or 0.0, poisson=self.poisson)
+        stages = LOADS[self.scenario].stages
+        calm_per_s = stages[0].end_per_s * CALM_RATIO
+        calm = Stage(duration_s=self.load_after_s, start_per_s=calm_per_s, end_per_s=calm_per_s)
+        played = (
+            replace(stage, duration_s=(stage.duration_s or 0.0) * self.duration_ratio)
+            for stage in stages
+        )
+        return Arrivals(
+            stages=(calm, *played, _on(stages[-1])), poisson=LOADS[self.scenario].poisson
+        )
+
+    @property
+    def load_after_s(self) -> float:
+        """When a scenario begins, after the first request: the baseline is judged by then."""
+        return self.warm_up_s + self.baseline_s + JUDGED_WITHIN_S
+
+    def stages_s(self) -> tuple[float, float]:
+        """How long the scenario ramps and how long it then loads, in seconds; 0 without one."""
+        if self.scenario is None:
+            return 0.0, 0.0
+        stages = LOADS[self.scenario].stages
+        ramps = [stage.start_per_s != stage.end_per_s for stage in stages]
+        lasts_s = [(stage.duration_s or 0.0) * self.duration_ratio for stage in stages]
+        ramp_s = sum(s for s, ramp in zip(lasts_s, ramps, strict=True) if ramp)
+        return ramp_s, sum(lasts_s) - ramp_s
 
     def plan(self, target: Target, *, seed: int) -> Plan:
         """What the workload process is to do."""
@@ -58,6 +106,8 @@ class WorkloadSettings:
 
     def facts(self) -> dict[str, Fact]:
         """What the timeline says of it."""
+        if self.scenario is not None:
+            return {"kind": self.kind, "scenario": self.scenario}
         return {"kind": self.kind, "rate_per_s": self.rate_per_s}
 
 
@@ -157,6 +207,11 @@ def read_workload_settings(data: Mapping[str, Any]) -> WorkloadSettings | RaceSe
             "the control 'perfchaos'", mistakes, next_step="correct its arguments in the experiment"
         )
     return settings
+
+
+def _on(last: Stage) -> Stage:
+    """The stage that goes on at the rate at which `last` ended, until the load is stopped."""
+    return Stage(duration_s=None, start_per_s=last.end_per_s, end_per_s=last.end_per_s)
 
 
 def _mistaken_times(settings: WorkloadSettings | RaceSettings) -> list[str]:

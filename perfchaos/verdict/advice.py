@@ -66,13 +66,19 @@ _FASTER_RECOVERY = (
 )
 
 _RULES = (
-    _Rule(metric="throughput_per_s", band=Band.GOOD, action="monitor only"),
-    _Rule(metric="throughput_per_s", band=Band.WARN, action="optimise the database"),
-    _Rule(
-        metric="throughput_per_s",
-        band=Band.CRITICAL,
-        action="immediate action",
-        remedies=_FASTER_WEBHOOK,
+    *(
+        rule
+        for metric in ("throughput_per_s", "sustained_per_s", "capacity_per_s")
+        for rule in (
+            _Rule(metric=metric, band=Band.GOOD, action="monitor only"),
+            _Rule(metric=metric, band=Band.WARN, action="optimise the database"),
+            _Rule(
+                metric=metric,
+                band=Band.CRITICAL,
+                action="immediate action",
+                remedies=_FASTER_WEBHOOK,
+            ),
+        )
     ),
     _Rule(metric="latency_p99_ms", band=Band.GOOD, action="monitor only"),
     _Rule(metric="latency_p99_ms", band=Band.WARN, action="database bottleneck"),

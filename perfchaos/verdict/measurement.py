@@ -7,7 +7,7 @@ from typing import Any
 from perfchaos.errors import InvalidInput
 from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict.band import Band
-from perfchaos.verdict.limits import Limits
+from perfchaos.verdict.limits import Better, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class Measurement:
     One value in one phase (or over the whole run, where `phase` is None).
 
     `value` is None when it could not be measured; `evidence` then says why, and otherwise holds
-    the figures the value rests on.
+    the figures the value rests on. With `lower_bound` it may be more: no more was asked for.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Measurement:
     unit: str
     samples: int
     evidence: Mapping[str, Fact] = field(default_factory=dict)
+    lower_bound: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The measurement as plain data, for the journal and the verdict."""
@@ -35,6 +36,7 @@ class Measurement:
             "unit": self.unit,
             "samples": self.samples,
             "evidence": dict(self.evidence),
+            "lower_bound": self.lower_bound,
         }
 
     @classmethod
@@ -68,6 +70,12 @@ class Judgement:
 
 
 def judge(measurement: Measurement, limits: Limits) -> Judgement:
-    """Hold `measurement` against `limits`."""
+    """
+    Hold `measurement` against `limits`.
+
+    A lower bound that stays below a lower limit does not break it: what was asked for was done.
+    """
     band = limits.judge(measurement.value, samples=measurement.samples)
+    if measurement.lower_bound and limits.better is Better.HIGHER and band is not Band.UNKNOWN:
+        band = Band.GOOD if band in (Band.WARN, Band.CRITICAL) else band
     return Judgement(measurement=measurement, limits=limits, band=band)
