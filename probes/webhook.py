@@ -4,9 +4,11 @@ from typing import Any
 
 from perfchaos.measure import fallback, webhook
 from perfchaos.run import current
+from perfchaos.run.breaking_point import capacity_of
 from perfchaos.timeline import Phase
 
 __all__ = [
+    "capacity",
     "error_ratio",
     "goodput_ratio",
     "latency_inflation",
@@ -15,6 +17,11 @@ __all__ = [
     "throughput",
     "time_to_fallback",
 ]
+
+
+def capacity() -> list[dict[str, Any]]:
+    """The greatest rate at which the promises held, as the method searched for it."""
+    return [capacity_of(current()).as_dict()]
 
 
 def error_ratio(phases: list[str] | None = None) -> list[dict[str, Any]]:

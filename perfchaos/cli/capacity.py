@@ -30,7 +30,7 @@ PROMISES = ("p99<500ms", "errors<1%", "dropped<=0")
 @click.option("--start", default=50.0, show_default=True, help="First rate, requests/s.")
 @click.option("--max", "greatest", default=25_600.0, show_default=True, help="Go no further.")
 @click.option("--step", type=DURATION, default=5.0, help="How long each rate is tried; 5s.")
-@click.option("--hold", type=DURATION, default=20.0, help="How long the answer must hold; 20s.")
+@click.option("--hold", type=DURATION, default=15.0, help="How long the answer must hold; 15s.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON on stdout.")
 def capacity(
     url: str,

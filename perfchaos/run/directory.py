@@ -51,6 +51,11 @@ class RunDirectory:
         return self.path / "races.json"
 
     @property
+    def capacity(self) -> Path:
+        """The search for the breaking point: every rate tried, and what came of it."""
+        return self.path / "capacity.json"
+
+    @property
     def journal(self) -> Path:
         """Chaos Toolkit's journal as it stood when the verdict was written."""
         return self.path / "journal.json"

@@ -27,6 +27,7 @@ from perfchaos.safety import Revoked
 from perfchaos.safety.watched import Watched
 from perfchaos.timeline import Phase, Span, spans
 from perfchaos.verdict import Judgement, Limits, Measurement, Verdict, judge
+from perfchaos.workload.capacity import Capacity
 from perfchaos.workload.process import Workload
 
 
@@ -51,6 +52,7 @@ class Run(Scene):
     judgements: dict[tuple[str, Phase | None], Judgement] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     ledger: Ledger | None = None
+    capacity: Capacity | None = None
     load_ended_ns: int | None = None
     load_died: bool = False
     companions: ExitStack = field(default_factory=ExitStack)

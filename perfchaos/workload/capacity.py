@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """How to search. The default ends within three minutes for capacities up to 25,600/s."""
+    """How to search. The default ends within about three minutes for capacities up to 25,600/s."""
 
     start_per_s: float = 50.0
     max_per_s: float = 25_600.0
@@ -60,7 +60,7 @@ class SearchPlan:
     precision_ratio: float = 0.04
     """The search ends when the interval is this wide, relative to its lower end."""
     step_s: float = 5.0
-    hold_s: float = 20.0
+    hold_s: float = 15.0
 
     def mistakes(self) -> list[str]:
         """What is wrong with it, in words."""

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from perfchaos.verdict import Band, worst
+from perfchaos.verdict import Band, Better, Limits, Measurement, judge, worst
 
 
 def test_worst_of_nothing_is_unknown() -> None:
@@ -30,3 +30,35 @@ def test_bands_are_ordered_from_excellent_to_critical_with_unknown_before_critic
 )
 def test_unknown_does_not_pass(band: Band, passes: bool) -> None:
     assert band.passes is passes
+
+
+@pytest.mark.parametrize(
+    ("value", "lower_bound", "band"),
+    [
+        (50.0, False, Band.CRITICAL),
+        (50.0, True, Band.GOOD),
+        (300.0, True, Band.GOOD),
+        (1200.0, True, Band.EXCELLENT),
+        (None, True, Band.UNKNOWN),
+    ],
+)
+def test_a_lower_bound_breaks_no_lower_limit(
+    value: float | None, lower_bound: bool, band: Band
+) -> None:
+    measurement = Measurement(
+        name="sustained_per_s",
+        phase=None,
+        value=value,
+        unit="1/s",
+        samples=100,
+        lower_bound=lower_bound,
+    )
+    limits = Limits(better=Better.HIGHER, excellent=1000, good=500, warn=100)
+    assert judge(measurement, limits).band is band
+
+
+def test_a_lower_bound_is_no_excuse_for_an_upper_limit() -> None:
+    measurement = Measurement(
+        name="latency_p99_ms", phase=None, value=900, unit="ms", samples=9, lower_bound=True
+    )
+    assert judge(measurement, Limits(better=Better.LOWER, good=500)).band is Band.CRITICAL

@@ -1,0 +1,76 @@
+"""The webhook experiments as they ship: a load that is kept up with, and one that is not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.run.conftest import Chaos
+from tests.stack.conftest import Stack
+
+SHORT = {"duration_ratio": 0.1, "samples_min": 5}
+
+
+def loaded(chaos: Chaos, scenario: str) -> dict[str, Any]:
+    experiment = chaos.experiment("webhook-load.yaml")
+    experiment["configuration"] |= {**SHORT, "scenario": scenario}
+    return experiment
+
+
+def test_a_load_that_is_kept_up_with_bounds_the_rate_from_below(chaos: Chaos) -> None:
+    ended = chaos.run(loaded(chaos, "light"), samples_min=5)
+    assert ended.exit_code == 0, ended.said
+    sustained = ended.measured("sustained_per_s", "load")
+    assert (sustained["band"], sustained["lower_bound"]) == ("good", True)
+    assert 45 <= sustained["value"] <= 55
+    assert "≥" in ended.said
+    phases = [phase["name"] for phase in ended.verdict["phases"]]
+    assert phases == ["baseline", "ramp", "load"]
+    evidence = ended.measured("latency_p99_ms", "load")["evidence"]
+    assert {"p50_ms", "p95_ms", "p99_9_ms", "max_ms"} <= set(evidence)
+    assert ended.verdict["ledger"]["lost"] == 0
+
+
+def test_a_load_that_is_too_much_is_critical(untuned: Stack, tmp_path: Path) -> None:
+    chaos = Chaos(stack=untuned, folder=tmp_path)
+    experiment = loaded(chaos, "moderate")
+    experiment["configuration"]["duration_ratio"] = 0.3
+    ended = chaos.run(experiment, samples_min=5)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "completed", ended.said
+    sustained = ended.measured("sustained_per_s", "load")
+    assert sustained["lower_bound"] is False
+    assert sustained["value"] < 250
+    assert ended.measured("latency_p99_ms", "load")["band"] in ("warn", "critical")
+    assert ended.verdict["band"] == "critical"
+
+
+def test_an_unknown_scenario_is_refused_before_anything_starts(chaos: Chaos) -> None:
+    ended = chaos.run(loaded(chaos, "lite"), samples_min=5)
+    assert ended.exit_code == 1
+    assert "'lite' is none of light, moderate, heavy, stress" in ended.said
+
+
+def test_a_capacity_beyond_the_search_is_a_lower_bound(chaos: Chaos) -> None:
+    experiment = chaos.experiment("webhook-capacity.yaml")
+    experiment["configuration"] |= {
+        "start_per_s": 30,
+        "max_per_s": 120,
+        "step_s": 1,
+        "hold_s": 1,
+        "rate_per_s": 20,
+    }
+    ended = chaos.run(experiment, rate_per_s=20)
+    assert ended.exit_code == 0, ended.said
+    capacity = ended.measured("capacity_per_s")
+    assert (capacity["value"], capacity["lower_bound"], capacity["band"]) == (120, True, "good")
+    search = json.loads((ended.directory / "capacity.json").read_text())
+    assert [step["rate_per_s"] for step in search["steps"]] == [30, 60, 120, 120]
+
+
+def test_a_capacity_that_was_not_searched_for_fails_the_run(chaos: Chaos) -> None:
+    experiment = chaos.experiment("webhook-capacity.yaml")
+    experiment["method"] = []
+    ended = chaos.run(experiment, rate_per_s=20)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert "no breaking point was searched for" in ended.said
