@@ -241,11 +241,23 @@ def test_the_untuned_reference_is_critical(untuned: Stack, tmp_path: Path) -> No
     assert chaos.leases() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_run_that_is_killed_is_healed_and_aborted(chaos: Chaos, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (signal.SIGKILL,),
+        (signal.SIGTERM,),
+        (signal.SIGINT,),
+        (signal.SIGHUP,),
+        (signal.SIGTERM, signal.SIGINT),
+    ],
+)
+def test_a_run_that_is_killed_is_healed_and_aborted(
+    chaos: Chaos, numbers: tuple[signal.Signals, ...]
+) -> None:
     with chaos.start("redis-timeout.yaml", outage_s=30) as process:
         _await_event(chaos, "fault in force")
-        process.send_signal(number)
+        for number in numbers:
+            process.send_signal(number)
         process.communicate(timeout=30)
     _await_event(chaos, "fault back to normal")
     _await(lambda: not running_for(chaos.folder))
