@@ -30,7 +30,7 @@ from chaoslib.hypothesis import within_tolerance
 from rich.console import Console
 
 from perfchaos.errors import InvalidInput, PerfchaosError
-from perfchaos.report import Progress, print_summary, write_page
+from perfchaos.report import Progress, print_summary, write_page, write_seconds
 from perfchaos.run import NoRun, Run, current, run_under_way, set_current
 from perfchaos.run.beginning import begin, live_baseline
 from perfchaos.run.ending import conclude
@@ -150,6 +150,7 @@ def after_experiment_control(context: Data, state: Data, **_: object) -> None:
     state["status"] = "failed"  # Until the verdict stands: what is raised here is swallowed.
     verdict = conclude(run, *end)
     write_page(verdict, run.directory, run.recording)
+    write_seconds(run.directory, run.recording)
     print_summary(verdict, run.directory, Console())
     if verdict.status is Status.COMPLETED:
         state["status"] = "completed"

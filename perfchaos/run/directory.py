@@ -31,6 +31,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def seconds(self) -> Path:
+        """What became of the requests of every second, for other programs."""
+        return self.path / "seconds.csv"
+
+    @property
     def timeline(self) -> Path:
         """What was done and when."""
         return self.path / "timeline.jsonl"

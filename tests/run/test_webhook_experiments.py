@@ -1,5 +1,6 @@
 """The webhook experiments as they ship: a load that is kept up with, and one that is not."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ def test_a_load_that_is_kept_up_with_bounds_the_rate_from_below(chaos: Chaos) ->
     evidence = ended.measured("latency_p99_ms", "load")["evidence"]
     assert {"p50_ms", "p95_ms", "p99_9_ms", "max_ms"} <= set(evidence)
     assert ended.verdict["ledger"]["lost"] == 0
+    with (ended.directory / "seconds.csv").open() as file:
+        seconds = list(csv.DictReader(file))
+    planned_count = sum(int(second["planned_count"]) for second in seconds)
+    assert planned_count == ended.verdict["workload"]["planned_count"]
 
 
 def test_a_load_that_is_too_much_is_critical(untuned: Stack, tmp_path: Path) -> None:
