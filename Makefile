@@ -20,7 +20,7 @@ ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else
 	@$(BIN)/python -m pytest -n 4 --dist loadfile $(addprefix --ignore=,$(WITHOUT) $(WHOLE)) tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile $(WHOLE)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(WHOLE)
 endif
 
 torture: setup ## End runs in every way at random moments: KILLS=100 EACH=10

@@ -17,6 +17,7 @@ Every mechanism's own name stands in `mechanism`: "toxiproxy toxic", "toxiproxy 
 import itertools
 import os
 import select
+import signal
 import threading
 import time
 import weakref
@@ -35,6 +36,9 @@ from perfchaos.timeline import Timeline
 
 if TYPE_CHECKING:
     from perfchaos.target import BlastRadius
+
+# Those that Chaos Toolkit, or Python, turns into exceptions.
+_RAISING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 _SEEN_WITHIN_S = 2.0
 _HOLD_PING_INTERVAL_S = 0.25
@@ -213,11 +217,39 @@ def inject[U: Undo](fault: Fault[U], net: SafetyNet, *, at_most_s: float) -> Ite
             injected = _harm(fault, undo, lease, net, witness)
             yield injected
         finally:
-            in_doubt = [left for left in net.leases.read().open if left == lease]  # Never done.
-            heal(net.leases, lease, by=RUN, timeline=net.timeline)
-            if in_doubt:
-                # Beside the run, which may have more to heal; the process does not end before it.
-                threading.Thread(target=look_again, args=(in_doubt,)).start()
+            with _signals_deferred():
+                _heal(lease, net)
+
+
+def _heal(lease: Lease, net: SafetyNet) -> None:
+    in_doubt = [left for left in net.leases.read().open if left == lease]  # Never done.
+    heal(net.leases, lease, by=RUN, timeline=net.timeline)
+    if in_doubt:
+        # Beside the run, which may have more to heal; the process does not end before it.
+        threading.Thread(target=look_again, args=(in_doubt,)).start()
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """
+    What signals would raise in the main thread within this, they raise after it.
+
+    Nobody else would take a healing up that is given up half-way, if the watchdog is dead.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python runs no handler here.
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number)) for number in _RAISING
+    }
+    try:
+        yield
+    finally:
+        for restored, handler in before.items():
+            signal.signal(restored, handler)
+        for number in dict.fromkeys(came):
+            os.kill(os.getpid(), number)
 
 
 def _harm[U: Undo](

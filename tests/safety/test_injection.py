@@ -1,6 +1,8 @@
 """A fault is on disk before it is done, seen when it is done, and healed whatever happens."""
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -294,6 +296,28 @@ def test_the_first_reason_of_a_revocation_stays(net: SafetyNet) -> None:
     net.revocation.revoke("first")
     net.revocation.revoke("second")
     assert net.revocation.reason == "first"
+
+
+def test_a_signal_does_not_end_a_healing_half_way(
+    lab: Lab, net: SafetyNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disturbed(*args: Any, **kwargs: Any) -> object:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return heal(*args, **kwargs)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("perfchaos.safety.injection.heal", disturbed)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with inject(DisabledProxy(on=lab.proxied), net, at_most_s=30):
+                assert lab.harmed() != []
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert lab.harmed() == []
+    assert net.leases.read().open == ()
 
 
 def test_a_fault_that_somebody_else_took_away_is_noticed(lab: Lab, net: SafetyNet) -> None:
