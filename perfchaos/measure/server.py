@@ -77,7 +77,9 @@ def server_time(
         return max(found, key=lambda moment: moment.after_s, default=None), complete
 
     writes, complete = worst(lambda state: state.writes)
-    process, _ = worst(lambda state: state.process is not False)
+    # Where no pid file tells of a process, as with containers, nothing is known of its return.
+    told = any(state.process is not None for state in states)
+    process = worst(lambda state: state.process is not False)[0] if told else None
     accepts, _ = worst(lambda state: state.accepts)
     watched_s = _watched_s(states, disturbances, origin)
     value = writes.after_s if writes is not None and complete else None

@@ -32,7 +32,8 @@ class Sampler:
     Calls `look` every `interval_s` from `__enter__` to `__exit__`, in a thread of its own.
 
     `look` returns named values, or raises PerfchaosError when it could not look. A look that takes
-    longer than the interval delays the next one; none is made up.
+    longer than the interval delays the next one; none is made up. One that breaks in a way nobody
+    thought of is a failed look, and the next is tried all the same.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Sampler:
         self._look = look
         self._interval_s = interval_s
         self._ended = threading.Event()
+        self._looked = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=path.stem, daemon=True)
 
     def __enter__(self) -> Self:
@@ -57,12 +59,18 @@ class Sampler:
         self._ended.set()
         self._thread.join()
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether there is a reading: the first may take as long as what is looked at is slow."""
+        return self._looked.is_set()
+
     def _watch(self) -> None:
         with self.path.open("w", encoding="utf-8", buffering=1) as file:
             due_s = time.monotonic()
             while not self._ended.wait(max(due_s - time.monotonic(), 0)):
                 due_s = max(due_s + self._interval_s, time.monotonic())
                 file.write(json.dumps(self._line()) + "\n")
+                self._looked.set()
 
     def _line(self) -> dict[str, Fact]:
         at_ns = time.monotonic_ns()
@@ -70,6 +78,8 @@ class Sampler:
             return {"at_ns": at_ns, **self._look()}
         except PerfchaosError as error:
             return {"at_ns": at_ns, "failed": str(error)}
+        except Exception as error:  # noqa: BLE001 - a dead sampler would leave old values standing
+            return {"at_ns": at_ns, "failed": repr(error)}
 
 
 def readings(path: Path) -> tuple[Reading, ...]:

@@ -36,6 +36,8 @@ from perfchaos.timeline import Phase
 
 _ORIGINS: Mapping[str, Origin] = {"fault": "fault", "heal": "heal"}
 _LOOK_S = 0.25
+# A first look that finds no server is done by then, and so is one on a machine that is busy.
+_FIRST_LOOK_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +139,16 @@ _NO_LOOKS = Backlog(at_ns=np.empty(0, np.int64), waiting_count=np.empty(0, np.in
 
 
 def _watch(run: Run, path: Path, look: PostgresLook | HealthLook, *, interval_s: float) -> None:
-    """Look until the run is concluded, and wait here for the first findings."""
+    """Look until the run is concluded, and wait here for the first findings, one at least."""
+    sampler = Sampler(path, look, interval_s=interval_s)
     with ExitStack() as both:
         both.enter_context(look)
-        both.enter_context(Sampler(path, look, interval_s=interval_s))
+        both.enter_context(sampler)
         run.companions.push(both.pop_all())
+    deadline_s = time.monotonic() + _FIRST_LOOK_WITHIN_S
     run.go_on(4 * interval_s)
+    while not sampler.has_looked and time.monotonic() < deadline_s:
+        run.go_on(interval_s)
 
 
 def _backlog(run: Run) -> Backlog | None:

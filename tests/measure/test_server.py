@@ -1,5 +1,7 @@
 """What Postgres took and what the application added, on literal looks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,14 @@ def test_server_is_back_step_by_step() -> None:
     assert found.evidence["resolution_s"] == pytest.approx(0.03)
     assert found.evidence["sqlstate 57 operator intervention"] == "1 (57P01)"
     assert found.evidence["sqlstate 25 transaction state"] == "1 (25006)"
+
+
+def test_nothing_is_said_of_a_process_that_nobody_looks_at() -> None:
+    """A container's, for one."""
+    unseen = [replace(state, process=None) for state in OUTAGE]
+    found = server.server_time(unseen, [CRASH], origin="fault", proven_after_s=30)
+    assert found.value == pytest.approx(2.5)
+    assert found.evidence["process_back_s"] is None
 
 
 def test_server_time_since_the_heal_is_counted_from_the_heal() -> None:
