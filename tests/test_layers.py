@@ -27,7 +27,7 @@ ORDER = (
     ("perfchaos.recording",),
     ("perfchaos.timeline", "perfchaos.processes", "perfchaos.containers"),
     ("perfchaos.process_table", "perfchaos.sockets"),
-    ("perfchaos.places", "perfchaos.errors"),
+    ("perfchaos.places", "perfchaos.errors", "perfchaos.sqlstates"),
 )
 # The system under test stands apart: it knows nothing of what is done to it.
 REFERENCE = "perfchaos.reference"

@@ -17,14 +17,14 @@ whole outage and is then acknowledged is a success, a late one, so the moment of
 the first acknowledgement came, never when its request was due.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perfchaos.recording import Failure, Outcome, Recording
+from perfchaos.recording import Failure, Outcome, Recording, sqlstates_of
 from perfchaos.timeline import Event, Phase, Span
 
 SUSTAINED_RATIO = 0.999
@@ -44,6 +44,7 @@ _UNFINISHED = (Failure.STOPPED, Failure.NOT_SENT_BEFORE_STOP)
 type Origin = Literal["fault", "heal"]
 type Instants = NDArray[np.int64]
 type Mask = NDArray[np.bool_]
+type Flags = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Requests:
     intended_ns: Instants
     done_ns: Instants
     acked: Mask
+    flags: Flags
     known_until_ns: int
 
     @classmethod
@@ -76,6 +78,7 @@ class Requests:
             intended_ns=intended_ns,
             done_ns=intended_ns + taken_us * 1_000,
             acked=samples["outcome"] == Outcome.ACKED,
+            flags=samples["flags"],
             known_until_ns=until_ns,
         ).between(0, min([until_ns, *ends]))
 
@@ -87,6 +90,7 @@ class Requests:
             intended_ns=self.intended_ns[low:high],
             done_ns=self.done_ns[low:high],
             acked=self.acked[low:high],
+            flags=self.flags[low:high],
             known_until_ns=end_ns,
         )
 
@@ -154,7 +158,8 @@ class Recovery:
     The four times of one disturbance; a time is None where the moment did not come.
 
     `watched_s` is how long after the origin the fate of every request is known,
-    `first_failure_after_s` when the first request that failed was due, both from the origin.
+    `first_failure_after_s` when the first request that failed was due, both from the origin;
+    `sqlstates` counts the classes of SQLSTATE in the replies to those that failed.
     """
 
     disturbance: Disturbance
@@ -163,6 +168,7 @@ class Recovery:
     samples: int
     failed_count: int
     first_failure_after_s: float | None
+    sqlstates: Mapping[str, int]
     first_write: Moment | None
     sustained: Moment | None
     latency_back: Moment | None
@@ -237,7 +243,8 @@ def recovery(
         return None
     # A request that was under way when the fault came can be its victim.
     struck = requests.between(0, disturbance.until_ns)
-    failed_ns = struck.intended_ns[~struck.acked & (struck.done_ns >= disturbance.fault_ns)]
+    failed = ~struck.acked & (struck.done_ns >= disturbance.fault_ns)
+    failed_ns = struck.intended_ns[failed]
     after_ns = max(origin_ns, disturbance.in_force_ns)
     later = struck.between(after_ns, disturbance.until_ns)
 
@@ -257,6 +264,7 @@ def recovery(
         samples=len(later.intended_ns),
         failed_count=len(failed_ns),
         first_failure_after_s=(int(failed_ns[0]) - origin_ns) / 1e9 if len(failed_ns) else None,
+        sqlstates=sqlstates_of([struck.flags[failed]]),
         first_write=_first_write(later, failed_ns, sustained, origin_ns),
         sustained=sustained,
         latency_back=_not_before(sustained, moment(latency_back, BAND_RATIO)),

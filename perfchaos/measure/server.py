@@ -13,6 +13,7 @@ import numpy as np
 from perfchaos.measure.recovery import Disturbance, Moment, Origin, Recovery, Requests
 from perfchaos.observe.health import HealthState
 from perfchaos.observe.postgres import PostgresState, Sessions
+from perfchaos.sqlstates import class_label
 from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict import Measurement
 
@@ -20,18 +21,6 @@ from perfchaos.verdict import Measurement
 _AROUND_NS = 500_000_000
 _ALL_FAIL_RATIO = 0.05
 _JUDGED_MIN = 10
-
-# The classes of SQLSTATE that tell of trouble with the server (PostgreSQL, appendix A).
-_CLASSES = {
-    "08": "connection",
-    "25": "transaction state",
-    "40": "rollback",
-    "53": "resources",
-    "55": "prerequisite",
-    "57": "operator intervention",
-    "58": "system",
-    "XX": "internal",
-}
 
 type States = Sequence[PostgresState]
 
@@ -228,8 +217,7 @@ def _by_class(codes: Sequence[str]) -> dict[str, Fact]:
     found: dict[str, Fact] = {}
     for prefix in sorted({code[:2] for code in codes}):
         inside = [code for code in codes if code[:2] == prefix]
-        name = f"sqlstate {prefix} {_CLASSES.get(prefix, '')}".strip()
-        found[name] = f"{len(inside)} ({', '.join(sorted(set(inside)))})"
+        found[class_label(prefix)] = f"{len(inside)} ({', '.join(sorted(set(inside)))})"
     return found
 
 

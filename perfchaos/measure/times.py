@@ -6,12 +6,14 @@ not recovered after `proven_after_s` seconds is worse than that, and the measure
 was watched. Watched for less, it is unknown.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from perfchaos.measure.paired import difference
 from perfchaos.measure.recovery import Moment, Recovery, Requests
+from perfchaos.sqlstates import class_label
 from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict import Measurement
 
@@ -115,6 +117,8 @@ def _worst(
         if one.first_failure_after_s is not None
     ]
     evidence["failed_count"] = sum(one.failed_count for one in known)
+    for code, count in sum((Counter(one.sqlstates) for one in known), Counter()).most_common():
+        evidence[class_label(code)] = count
     evidence["first_failure_after_s"] = failures[0] if failures else None
     return Measurement(
         name=name,

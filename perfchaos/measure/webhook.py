@@ -1,6 +1,7 @@
 """What the client of the webhook endpoint lived through, phase by phase."""
 
 from perfchaos.recording import Window
+from perfchaos.sqlstates import class_label
 from perfchaos.timeline import Phase
 from perfchaos.verdict import Measurement
 
@@ -19,6 +20,7 @@ def error_ratio(window: Window, phase: Phase | None) -> Measurement:
             "indeterminate": window.indeterminate_count,
             "dropped": window.dropped_count,
             **{f"seen: {name}": count for name, count in window.by_class().items()},
+            **{class_label(code): count for code, count in window.by_sqlstate().items()},
         },
     )
 

@@ -1,6 +1,5 @@
 """Looks at what the target says of its own health, and at the SQLSTATEs it gives as its reason."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -9,11 +8,11 @@ from typing import Self
 import httpx
 
 from perfchaos.observe.sampler import Reading
+from perfchaos.sqlstates import sqlstates_in
 from perfchaos.timeline import Fact
 
 LOOK_EVERY_S = 0.25
 _TIMEOUT_S = 1.0
-_SQLSTATE = re.compile(r'"sqlstate"\s*:\s*"([0-9A-Z]{5})"', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +20,7 @@ class HealthState:
     """
     One answer: `healthy` if its status was 2xx; `status` is None where there was none.
 
-    `sqlstates` are those in its body's fields of that name, a comma between.
+    `sqlstates` are those that its body names, a comma between.
     """
 
     status: int | None
@@ -64,7 +63,8 @@ class HealthLook:
             answer = self._client.get(self._url)
         except httpx.HTTPError:
             return HealthState(status=None, healthy=False, sqlstates="").facts()
-        found = dict.fromkeys(match.upper() for match in _SQLSTATE.findall(answer.text))
         return HealthState(
-            status=answer.status_code, healthy=answer.is_success, sqlstates=",".join(found)
+            status=answer.status_code,
+            healthy=answer.is_success,
+            sqlstates=",".join(sqlstates_in(answer.content)),
         ).facts()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.recording.layout import Outcome, class_of
+from perfchaos.recording.layout import FLAGS_COUNT, Outcome, Waited, class_of, sqlstate_class
 from perfchaos.recording.reader import Recording
 
 COLUMNS = (
@@ -21,8 +21,10 @@ COLUMNS = (
     "code",
     "class",
     "waited",
+    "sqlstate_class",
 )
 _OUTCOMES = np.array(["", *(outcome.name.lower() for outcome in Outcome)])
+_SQLSTATE_CLASSES = np.array([sqlstate_class(flags) for flags in range(FLAGS_COUNT)])
 _ROWS_COUNT = 1 << 18
 
 
@@ -48,7 +50,8 @@ def to_parquet(recording: Recording, path: Path) -> None:
         raise PerfchaosError(
             "Parquet needs pyarrow", next_step="pip install 'perfchaos[parquet]' or export .csv"
         ) from error
-    types = {"outcome": pa.string(), "class": pa.string(), "code": pa.uint16()}
+    types = {name: pa.string() for name in ("outcome", "class", "sqlstate_class")}
+    types |= {"code": pa.uint16()}
     types |= {name: pa.uint32() for name in ("n", "lateness_us", "service_us")}
     types |= {"intended_wall_ns": pa.int64(), "intended_ns": pa.int64(), "waited": pa.bool_()}
     schema = pa.schema([(name, types[name]) for name in COLUMNS])
@@ -72,5 +75,6 @@ def _blocks(recording: Recording) -> Iterator[dict[str, NDArray[np.generic]]]:
             "outcome": _OUTCOMES[block["outcome"]],
             "code": block["code"],
             "class": classes[positions],
-            "waited": block["flags"] == 1,
+            "waited": block["flags"] & 1 == Waited.FOR_CONNECTION,
+            "sqlstate_class": _SQLSTATE_CLASSES[block["flags"]],
         }

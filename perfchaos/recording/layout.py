@@ -8,6 +8,8 @@ fields before it and is never zero, so a zero outcome marks the end of what is c
 import struct
 from enum import IntEnum
 
+from perfchaos.sqlstates import CLASSES, sqlstates_in
+
 MAGIC = b"pcsample"
 VERSION = 1
 
@@ -88,10 +90,26 @@ class Failure(IntEnum):
 
 
 class Waited(IntEnum):
-    """The flag of a record: whether a connection was ready when the request was due."""
+    """The lowest of a record's flags: whether a connection was ready when the request was due."""
 
     NO = 0
     FOR_CONNECTION = 1
+
+
+_SQLSTATE_CLASSES = ("", *CLASSES)
+FLAGS_COUNT = len(_SQLSTATE_CLASSES) << 1
+_FLAGS_OF_CLASS = {name: index << 1 for index, name in enumerate(_SQLSTATE_CLASSES)}
+
+
+def sqlstate_flags(reply: bytes) -> int:
+    """The upper seven of a record's flags: the class of the first SQLSTATE that `reply` names."""
+    named = sqlstates_in(reply)
+    return _FLAGS_OF_CLASS[named[0][:2]] if named else 0
+
+
+def sqlstate_class(flags: int) -> str:
+    """The class that a record's flags tell of: two characters, empty for none."""
+    return _SQLSTATE_CLASSES[flags >> 1]
 
 
 def class_of(code: int) -> str:

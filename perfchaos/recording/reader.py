@@ -9,7 +9,8 @@ samples does not exceed, so every number reported was really measured.
 import math
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from perfchaos.errors import PerfchaosError
 from perfchaos.recording.layout import (
     FIELDS,
+    FLAGS_COUNT,
     HEADER,
     MAGIC,
     PLANNED,
@@ -29,6 +31,7 @@ from perfchaos.recording.layout import (
     Outcome,
     Waited,
     class_of,
+    sqlstate_class,
 )
 
 SAMPLE = np.dtype(list(FIELDS))
@@ -37,6 +40,7 @@ _BLOCK_COUNT = 1 << 16  # samples looked at together: their columns stay in the 
 
 Samples = NDArray[np.void]
 Column = NDArray[np.uint32]
+Flags = NDArray[np.uint8]
 _HAS_LATENCY = np.isin(range(256), (Outcome.ACKED, Outcome.INDETERMINATE))
 _CODES_COUNT = 1000
 
@@ -248,6 +252,10 @@ class Window:
         codes.sort(key=lambda code: (-totals[code], code))
         return {class_of(code): int(totals[code]) for code in codes}
 
+    def by_sqlstate(self) -> dict[str, int]:
+        """Counts of the classes of SQLSTATE that replies named, the most frequent first."""
+        return sqlstates_of(segment["flags"] for segment in self._segments)
+
     def per_second(self) -> tuple[Second, ...]:
         """Every second of the window, those without a sample too; the last may be cut short."""
         seconds_count = math.ceil(self.duration_s)
@@ -390,6 +398,18 @@ def _map_of(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
 
 
+def sqlstates_of(columns: Iterable[Flags]) -> dict[str, int]:
+    """Counts of the classes of SQLSTATE that the replies named, the most frequent first."""
+    totals = np.zeros(FLAGS_COUNT, np.int64)
+    for flags_column in columns:
+        totals += np.bincount(flags_column, minlength=FLAGS_COUNT)
+    found: Counter[str] = Counter()
+    for flags in np.flatnonzero(totals).tolist():
+        found[sqlstate_class(flags)] += int(totals[flags])
+    found.pop("", None)
+    return dict(found.most_common())
+
+
 def _latency_us(samples: Samples) -> Column:
     """Fits in 32 bits: a request waits and is answered within two timeouts of 600 s at most."""
     kept = _HAS_LATENCY[samples["outcome"]]
@@ -403,7 +423,7 @@ def _service_us(samples: Samples) -> Column:
 
 
 def _lateness_us(samples: Samples) -> Column:
-    kept = (samples["flags"] == Waited.NO) & (samples["outcome"] != Outcome.DROPPED)
+    kept = (samples["flags"] & 1 == Waited.NO) & (samples["outcome"] != Outcome.DROPPED)
     lateness_us: Column = samples["lateness_us"][kept]
     return lateness_us
 

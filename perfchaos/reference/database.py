@@ -38,11 +38,19 @@ _ATTEMPTS_MAX = 50
 _HANG_UP_TIMEOUT_S = 0.3
 
 
-class NotWritten(Exception):
+class _Failed(Exception):
+    """`sqlstate` is what the server itself said, None where it said nothing."""
+
+    def __init__(self, why: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(why)
+        self.sqlstate = sqlstate
+
+
+class NotWritten(_Failed):
     """Nothing was written, and nothing will be."""
 
 
-class MaybeWritten(Exception):
+class MaybeWritten(_Failed):
     """Whether it was written is not known."""
 
 
@@ -50,8 +58,8 @@ class Database:
     """
     A pool of connections in autocommit mode.
 
-    `failures_in_row` counts the calls that failed, for whatever reason of the database's, since
-    the last one that did not.
+    `failures_in_row_max` is the most calls on end that failed, for whatever reason of the
+    database's, since `forget_failures`; `sqlstate` is the last that the server gave as a reason.
     """
 
     def __init__(
@@ -64,7 +72,9 @@ class Database:
         pool_class: type[AsyncConnectionPool[Connection]] = AsyncConnectionPool,
     ) -> None:
         self._settings = settings
-        self.failures_in_row = 0
+        self.failures_in_row_max = 0
+        self.sqlstate: str | None = None
+        self._failures_in_row = 0
         self._in_use: set[Connection] = set()
         self._leaving = False
         self._pool = pool_class(
@@ -140,15 +150,15 @@ class Database:
                 yield connection
         except psycopg.Error as error:
             if _outcome_is_unknown(connection, error):
-                self.failures_in_row += 1
+                self._count_failure(error)
                 await connection.close()
-                raise MaybeWritten(_one_line(error)) from error
+                raise MaybeWritten(_one_line(error), sqlstate=error.sqlstate) from error
             if _is_the_database_s_fault(error):
-                self.failures_in_row += 1
-                raise NotWritten(_one_line(error)) from error
+                self._count_failure(error)
+                raise NotWritten(_one_line(error), sqlstate=error.sqlstate) from error
             raise
         else:
-            self.failures_in_row = 0
+            self._failures_in_row = 0
         finally:
             self._in_use.discard(connection)
             await self._pool.putconn(connection)
@@ -179,8 +189,18 @@ class Database:
                 await connection.close()
                 await self._pool.putconn(connection)
         except (PoolTimeout, psycopg.OperationalError) as error:
-            self.failures_in_row += 1
-            raise NotWritten(_one_line(error)) from error
+            self._count_failure(error)
+            raise NotWritten(_one_line(error), sqlstate=error.sqlstate) from error
+
+    def forget_failures(self) -> None:
+        """Count from now on."""
+        self.failures_in_row_max = self._failures_in_row = 0
+        self.sqlstate = None
+
+    def _count_failure(self, error: psycopg.Error) -> None:
+        self.sqlstate = error.sqlstate or self.sqlstate
+        self._failures_in_row += 1
+        self.failures_in_row_max = max(self.failures_in_row_max, self._failures_in_row)
 
     async def _configure(self, connection: Connection) -> None:
         level = IsolationLevel[self._settings.isolation.name]

@@ -31,7 +31,8 @@ class Health:
     Checks the database in the background, and Redis too where the service cannot do without.
 
     Between two checks, a few failed calls to the database in a row count as a failed check. A
-    service that was found unwell must pass several checks in a row, as many as the settings say.
+    service that was found unwell must pass several checks in a row, as many as the settings say:
+    a call that was let in before and succeeds late does not make it well.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Health:
     @property
     def database_problem(self) -> str | None:
         """What is wrong with the database, in a few words; None if nothing is."""
-        failures = self._database.failures_in_row
+        failures = self._database.failures_in_row_max
         if self._database_problem is None and failures >= _FAILURES_MAX:
             return f"{failures} failures in a row"
         return self._database_problem
@@ -61,7 +62,7 @@ class Health:
     def require(self) -> None:
         """Raise NotWritten unless the service is well."""
         if problem := self.database_problem or self.redis_problem:
-            raise NotWritten(problem)
+            raise NotWritten(problem, sqlstate=self._database.sqlstate)
 
     async def watch(self) -> None:
         """Check for ever, every interval. Runs until cancelled."""
@@ -78,10 +79,12 @@ class Health:
         database, redis = await self._check_database(), await self._check_redis()
         if database or redis:
             self._passes_missing = self._settings.passes
-        elif self._passes_missing > 0:
-            self._passes_missing -= 1
+        else:
+            self._passes_missing = max(self._passes_missing - 1, 0)
             if self._passes_missing:
                 database = f"{self._passes_missing} more checks must pass"
+            else:
+                self._database.forget_failures()
         self._database_problem, self._redis_problem = database, redis
         for name, was, now in (("database", before[0], database), ("redis", before[1], redis)):
             if (was is None) is not (now is None):
@@ -93,7 +96,7 @@ class Health:
             async with self._database.connection(timeout_s=self._settings.timeout_s) as connection:
                 await connection.execute(self._settings.query.encode())
                 await connection.execute(_BEAT)
-            if self._database_problem is not None:
+            if self.database_problem is not None:
                 await self._database.warm_up()
         except (NotWritten, MaybeWritten, psycopg.Error) as error:
             return " ".join(str(error).split())

@@ -132,6 +132,8 @@ class OrderService:
             "database": database or "ok",
             "redis": redis or bypassed,
         }
+        if database and self._database.sqlstate:
+            answer["sqlstate"] = self._database.sqlstate
         return _json(200 if well else 503, answer)
 
 
@@ -250,11 +252,17 @@ async def _explain(_request: Request, error: Exception) -> Response:
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
-    return _json(503, {"error": f"nothing was written: {error}"})
+    return _failure(503, f"nothing was written: {error}", error)
 
 
 async def _admit_ignorance(_request: Request, error: Exception) -> Response:
-    return _json(500, {"error": f"the outcome is not known: {error}"})
+    return _failure(500, f"the outcome is not known: {error}", error)
+
+
+def _failure(status: int, why: str, error: Exception) -> Response:
+    """What Postgres gave as its reason is passed on, for those who must find out."""
+    sqlstate = error.sqlstate if isinstance(error, NotWritten | MaybeWritten) else None
+    return _json(status, {"error": why} | ({"sqlstate": sqlstate} if sqlstate else {}))
 
 
 def _json(status: int, content: object) -> Response:

@@ -8,6 +8,8 @@ from typing import Protocol, cast
 from perfchaos.recording.layout import Failure
 from perfchaos.workload.replies import HeadCache, ReplyParser, head_of
 
+_SAID_BYTES_MAX = 65_536  # of a reply in pieces; one that came whole is kept as it came
+
 _monotonic_ns = time.monotonic_ns
 
 
@@ -33,7 +35,8 @@ class Connection(asyncio.Protocol):
     """
     An asyncio protocol that holds the request on the wire.
 
-    `n`, `intended_ns`, `sent_ns` and `waited` describe that request while `busy`. Without TLS it
+    `n`, `intended_ns`, `sent_ns` and `waited` describe that request while `busy`, `said` is what
+    has come of its reply, the beginning of it where it is long. Without TLS it
     goes straight to the socket; what the socket does not take, and all that follows on this
     connection, goes through the transport, which keeps the order.
     """
@@ -51,6 +54,7 @@ class Connection(asyncio.Protocol):
         "intended_ns",
         "keep_alive",
         "n",
+        "said",
         "sent_ns",
         "waited",
     )
@@ -65,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._body_left = 0
         self._status = 0
+        self.said = b""
         self.keep_alive = True
         self.busy = False
         self.n = self.intended_ns = self.sent_ns = self.waited = 0
@@ -101,11 +106,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._sender.received_bytes += len(data)
         if self._body_left:
+            self._hear_more(data)
             left = self._body_left - len(data)
         elif self._parser is not None or not self.busy:
+            self._hear_more(data)
             self._parse(data)
             return
         else:
+            self.said = data
             heads = self._heads
             known = heads.latest if data.startswith(heads.latest_bytes) else heads.find(data)
             if known is None:
@@ -146,6 +154,9 @@ class Connection(asyncio.Protocol):
         """Closes at once; a request still on it is lost and must have been given up."""
         self.keep_alive = False
         self._transport.abort()
+
+    def _hear_more(self, data: bytes) -> None:
+        self.said = (self.said + data)[:_SAID_BYTES_MAX]
 
     def _begin_parsing(self, data: bytes) -> None:
         sender = self._sender

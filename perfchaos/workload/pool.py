@@ -12,7 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from perfchaos.recording.layout import MICROSECONDS_MAX, Failure, Outcome, Waited
+from perfchaos.recording.layout import (
+    MICROSECONDS_MAX,
+    Failure,
+    Outcome,
+    Waited,
+    sqlstate_flags,
+)
 from perfchaos.recording.writer import Recorder
 from perfchaos.workload.connection import Connection
 from perfchaos.workload.dialing import Dialer, DialError
@@ -25,6 +31,8 @@ _SWEEP_S = 0.05
 # Servers end idle connections by themselves, after 2 s (gunicorn), 5 s (uvicorn, Node) or more, and
 # a request that crosses with the end is lost without the target's being at fault: part first.
 _IDLE_MAX_NS = 1_500_000_000
+
+_ACKED = int(Outcome.ACKED)
 
 _monotonic_ns = time.monotonic_ns
 
@@ -131,6 +139,9 @@ class Pool:
         sent_ns, intended_ns = connection.sent_ns, connection.intended_ns
         outcome = self._outcome_of[status]
         self.counts[outcome] += 1
+        flags = connection.waited
+        if outcome != _ACKED:
+            flags |= sqlstate_flags(connection.said)
         self._write(
             intended_ns - self._epoch_ns,
             connection.n,
@@ -138,7 +149,7 @@ class Pool:
             (done_ns - sent_ns) // 1000,
             status,
             outcome,
-            connection.waited,
+            flags,
         )
         if connection.keep_alive:
             if self._waiting:

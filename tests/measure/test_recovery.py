@@ -18,6 +18,7 @@ from perfchaos.measure.recovery import (
     recovery,
 )
 from perfchaos.recording import Failure, Outcome, Recorder, Recording
+from perfchaos.recording.layout import sqlstate_flags
 from perfchaos.timeline import Event, Fact, Phase, Span
 
 MS = 1_000_000
@@ -39,6 +40,7 @@ def history(fate: Callable[[int], Fate], *, end_ms: int = END_MS) -> Requests:
         intended_ns=due_ms * MS,
         done_ns=due_ms * MS + (taken_ms * MS).astype(np.int64),
         acked=np.array([acked for acked, _ in fates]),
+        flags=np.zeros(len(fates), np.uint8),
         known_until_ns=end_ms * MS,
     )
 
@@ -78,6 +80,16 @@ def test_times_of_an_outage_that_ends_at_once_are_its_end_within_one_request() -
         assert moment.resolution_s <= 0.0075
     assert times.first_failure_after_s == 0
     assert times.failed_count == 640
+
+
+def test_reasons_are_those_of_the_requests_that_failed() -> None:
+    requests = history(down(10_000, 13_200))
+    refused = sqlstate_flags(b'{"sqlstate": "57P03"}')
+    at_ms = requests.intended_ns // MS
+    # One that failed before the fault is not of this disturbance.
+    for due_ms in (9_000, 10_000, 11_000):
+        requests.flags[at_ms == due_ms] = refused
+    assert found(requests).sqlstates == {"57": 2}
 
 
 def test_first_write_does_not_wait_for_the_last_failure() -> None:

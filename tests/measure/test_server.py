@@ -63,6 +63,7 @@ def recovered(after_s: float | None, *, watched_s: float = 20) -> Recovery:
         samples=1000,
         failed_count=3,
         first_failure_after_s=0.001,
+        sqlstates={},
         first_write=moment,
         sustained=moment,
         latency_back=moment,
@@ -157,6 +158,7 @@ def requests(*, failing: tuple[float, float]) -> Requests:
         intended_ns=intended_ns,
         done_ns=intended_ns,
         acked=(at_s < failing[0]) | (at_s >= failing[1]),
+        flags=np.zeros(len(intended_ns), np.uint8),
         known_until_ns=30 * S,
     )
 

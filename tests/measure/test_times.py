@@ -33,6 +33,7 @@ def recovered(after_s: float | None, *, of: Disturbance, watched_s: float = 20) 
         samples=1000,
         failed_count=3,
         first_failure_after_s=0.001,
+        sqlstates={"57": 2},
         first_write=moment,
         sustained=moment,
         latency_back=moment,
@@ -45,6 +46,12 @@ def test_worst_of_several_recoveries_counts() -> None:
     found = times.recovery_time(both, proven_after_s=30)
     assert (found.value, found.samples, found.phase) == (7, 2000, Phase.RECOVERY)
     assert found.evidence["each_s"] == "2.000 7.000"
+
+
+def test_reasons_of_the_server_are_counted_over_all_recoveries() -> None:
+    both = [recovered(2, of=disturbance()), recovered(7, of=disturbance())]
+    found = times.recovery_time(both, proven_after_s=30)
+    assert found.evidence["sqlstate 57 operator intervention"] == 4
 
 
 @pytest.mark.parametrize(("watched_s", "value"), [(30, None), (30.1, 30.1)])
@@ -73,6 +80,7 @@ def requests(acked: Callable[[float], bool], *, until_s: float = 40) -> Requests
         intended_ns=intended_ns,
         done_ns=intended_ns + 2_000_000,
         acked=np.array([bool(acked(at_ns / S)) for at_ns in intended_ns]),
+        flags=np.zeros(len(intended_ns), np.uint8),
         known_until_ns=round(until_s * S),
     )
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfchaos.recording import Failure, Outcome, Recorder, Recording, Window
+from perfchaos.recording import Failure, Outcome, Recorder, Recording, Waited, Window
+from perfchaos.recording.layout import sqlstate_flags
 from perfchaos.recording.reader import UnreadableRecordingError, _Distribution
 
 EPOCH_NS = 1_000_000_000_000
@@ -50,6 +51,17 @@ def test_what_is_written_is_read_while_the_file_grows(path: Path) -> None:
         assert recording.samples()["n"].tolist() == list(range(100_000))
     assert recording.epoch_ns == EPOCH_NS
     assert len(Recording.open(path).samples()) == 100_000
+
+
+def test_class_of_a_sqlstate_is_counted_and_leaves_the_waiting_alone(path: Path) -> None:
+    with Recorder(path, epoch_ns=EPOCH_NS) as recorder:
+        for n, reply in enumerate((b"SQLSTATE 57P01", b"SQLSTATE 57P03", b"SQLSTATE 08006", b"")):
+            flags = sqlstate_flags(reply) | Waited.FOR_CONNECTION
+            write(recorder, n, n / 10, lateness_us=5_000, code=503, outcome=2, flags=flags)
+        write(recorder, 4, 0.4, lateness_us=20, code=503, outcome=2, flags=sqlstate_flags(reply))
+    whole = Recording.open(path).whole()
+    assert whole.by_sqlstate() == {"57": 2, "08": 1}
+    assert whole.lateness_ms(1.0) == 0.02
 
 
 def test_a_torn_last_record_is_not_read(path: Path) -> None:

@@ -47,6 +47,7 @@ def test_a_database_that_only_reads_is_not_healthy(marketplace: Marketplace) -> 
         until(lambda: service.http.get("/health").status_code == 503)
         message_id, status = service.webhook()
         assert status == 503
+        assert service.health()["sqlstate"] == "25006"  # read_only_sql_transaction
         query = "SELECT message_id FROM inbox WHERE message_id = %s"
         assert marketplace.rows(query, message_id) == []
 

@@ -23,9 +23,11 @@ class Listener:
     received_bytes: int = 0
     heads: HeadCache = field(default_factory=HeadCache)
     told: list[object] = field(default_factory=list)
+    said: bytes = b""
 
     def answered(self, connection: Connection, status: int) -> None:
         self.told.append((status, connection.keep_alive))
+        self.said = connection.said
 
     def failed(self, connection: Connection, failure: Failure) -> None:
         self.told.append(failure)
@@ -156,6 +158,7 @@ def test_any_split_of_legal_replies_gives_the_same_samples(
         before = len(listener.told)
         connection = exchange(listener, cut(reply.data, cuts), reply, connection)
         assert listener.told[before : before + 1] == [(reply.status, reply.keep_alive)]
+        assert listener.said == reply.data
     assert len([t for t in listener.told if t != "closed"]) == len(sequence)
 
 
