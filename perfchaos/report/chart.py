@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 880, 220
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 26
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 18, 26
+_CHARACTER_WIDTH = 7  # of the names' font, generously
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +94,16 @@ def _frame(
     content: str,
 ) -> str:
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
+    free = float(LEFT)
     for shade in shades:
         start, end = x(max(shade.start_s, 0)), x(min(shade.end_s, seconds))
+        # Above the plot, where nothing hides it; beside the one before it where that is long.
+        named = max(start, free)
+        free = named + len(shade.name) * _CHARACTER_WIDTH
         parts.append(
             f'<rect class="shade {escape(shade.name)}" x="{start:.1f}" y="{TOP}" '
             f'width="{max(end - start, 0):.1f}" height="{HEIGHT - TOP - BOTTOM}"/>'
-            f'<text class="phase" x="{start + 4:.1f}" y="{TOP + 12}">{escape(shade.name)}</text>'
+            f'<text class="phase" x="{named:.1f}" y="{TOP - 5}">{escape(shade.name)}</text>'
         )
     for tick in ticks:
         parts.append(

@@ -49,3 +49,16 @@ def test_everything_stays_within_the_frame() -> None:
 def test_names_are_escaped() -> None:
     svg = stacked([Layer(name="acked", values=[1])], [Shade(start_s=0, end_s=1, name="<b>")])
     assert "<b>" not in svg
+
+
+def test_names_of_short_phases_do_not_lie_on_one_another() -> None:
+    shades = [
+        Shade(start_s=0, end_s=10, name="baseline"),
+        Shade(start_s=10, end_s=10.2, name="outage"),
+        Shade(start_s=10.2, end_s=20, name="recovery"),
+    ]
+    svg = lines([Line(name="p99", values=[1.0] * 20)], shades)
+    named = [t for t in ET.fromstring(svg).iter("text") if t.attrib["class"] == "phase"]
+    baseline, outage, recovery = (float(text.attrib["x"]) for text in named)
+    assert baseline < outage
+    assert recovery - outage >= 40
