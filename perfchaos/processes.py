@@ -6,25 +6,26 @@ therefore holds the pid and, on a second line, the start time of its process; on
 differs is another process and is never signalled. A pid file written by somebody else (a pid and
 nothing more) is believed only for a process that started before the file was written.
 
-Beside each pid file `redis.pid` lies `redis.json`, the `Launch`: what it takes to start the very
-same server again, from any process and without knowing anything else about it.
+What it takes to start the very same server again, from any process and without knowing anything
+else about it, is in the `Launch` that is kept for the pid file.
 """
 
 import contextlib
-import dataclasses
 import fcntl
-import json
 import os
 import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from perfchaos.errors import PerfchaosError
+from perfchaos.launches import Launch, launch_file, lock_file, secrets_of, write_private
 from perfchaos.process_table import Entry, everything, look_up, pid_exists
 
 # Some start times have a resolution of a second, and a file's time may be rounded as well.
@@ -38,6 +39,9 @@ _FOREIGN_PID_FILE_SLACK_S = 2.0
 _ORPHAN = """exec 3<&0; (sh -c 'echo $$ >&3; exec "$@" 3>&-' sh "$@"; :) &"""
 _BURIAL_TIMEOUT_S = 0.5
 _PAUSE_TIMEOUT_S = 5.0
+# A foreign server that notes its pid does so early; a command that starts one may take its time.
+_OWN_NOTE_TIMEOUT_S = 1.0
+_FOREIGN_START_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,63 +141,6 @@ class Process:
         return entry if entry is not None and entry.started == self.started else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """
-    How a server is started, kept beside its pid file as JSON.
-
-    `secrets` maps variables of the server's environment to names in `secrets_file`, so that no
-    secret stands in this record. `data_dir` is what "started again, emptied" deletes; None where
-    the data must stay. `uid` and `gid` are given by root for a server that refuses to be root.
-    """
-
-    argv: tuple[str, ...]
-    cwd: str
-    log: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    secrets_file: str | None = None
-    stop_signal: str = "SIGTERM"
-    data_dir: str | None = None
-    uid: int | None = None
-    gid: int | None = None
-
-    def write(self, pid_file: Path) -> None:
-        """
-        Keep this record beside the pid file.
-
-        Raises PerfchaosError if its data do not lie there too: they are deleted on its word.
-        """
-        if self.data_dir is not None and pid_file.parent not in Path(self.data_dir).parents:
-            raise PerfchaosError(
-                f"the data in {self.data_dir} could not be deleted on demand",
-                next_step=f"keep them beside its pid file, in {pid_file.parent}",
-            )
-        write_private(_launch_file(pid_file), json.dumps(dataclasses.asdict(self), indent=2) + "\n")
-
-    @classmethod
-    def read(cls, pid_file: Path) -> "Launch":
-        """
-        The record kept beside the pid file.
-
-        Raises PerfchaosError if there is none or if it is not one.
-        """
-        path = _launch_file(pid_file)
-        try:
-            record = json.loads(path.read_text())
-            return cls(**(record | {"argv": tuple(record["argv"])}))
-        except FileNotFoundError as error:
-            raise PerfchaosError(
-                f"nothing says how to start the process of {pid_file}",
-                next_step=f"write {path}, or control the service through docker: or compose:",
-            ) from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise PerfchaosError(
-                f"{path} is not a launch record ({error})",
-                next_step="correct or delete it",
-            ) from error
-
-
 def running(pid_file: Path) -> Process | None:
     """The live process that a pid file speaks of; None if there is none, or the file is stale."""
     try:
@@ -243,7 +190,7 @@ def start_again(pid_file: Path, *, emptied: bool = False) -> Process:
                 )
             shutil.rmtree(launch.data_dir, ignore_errors=True)
             Path(launch.data_dir).mkdir(mode=0o700)
-        return _start(launch, pid_file)
+        return _start_foreign(launch, pid_file) if launch.foreign else _start(launch, pid_file)
 
 
 def stop(pid_file: Path, *, timeout_s: float = 10.0) -> None:
@@ -256,7 +203,7 @@ def stop(pid_file: Path, *, timeout_s: float = 10.0) -> None:
     if process is None:
         return
     number = signal.SIGTERM
-    if _launch_file(pid_file).exists():
+    if launch_file(pid_file).exists():
         number = signal.Signals[Launch.read(pid_file).stop_signal]
     family = process.family()
     process.signal(number)
@@ -318,39 +265,10 @@ def resume(pid_file: Path) -> None:
         member.signal(signal.SIGCONT)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file only its owner can read, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)
-
-
-def read_environment_file(path: Path) -> dict[str, str]:
-    """The `NAME=value` lines of a file; raises PerfchaosError if it cannot be read."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise PerfchaosError(
-            f"the secrets in {path} cannot be read ({error.strerror})",
-            next_step="run 'perfchaos down' and 'perfchaos up'",
-        ) from error
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def secrets_of(launch: Launch) -> dict[str, str]:
-    """The secrets that its server gets, by the names of its environment."""
-    if launch.secrets_file is None:
-        return {}
-    known = read_environment_file(Path(launch.secrets_file))
-    return {variable: known[name] for variable, name in launch.secrets.items()}
-
-
 @contextlib.contextmanager
 def _one_starter(pid_file: Path) -> Iterator[None]:
     """Of two that start a server at once (a run and its watchdog), the second finds it running."""
-    with pid_file.with_suffix(".lock").open("w") as lock:
+    with lock_file(pid_file).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -359,8 +277,45 @@ def _start(launch: Launch, pid_file: Path) -> Process:
     if shutil.which(launch.argv[0]) is None:
         raise PerfchaosError(f"there is no program {launch.argv[0]}", next_step="install it")
     launch.write(pid_file)
-    environment = {**launch.environment, **secrets_of(launch)}
-    with pid_file.open("w") as noted, Path(launch.log).open("a") as log:
+    with pid_file.open("w") as noted:
+        _run(launch, pid_file, noted)
+    process = running(pid_file)
+    if process is None:
+        raise _ended_at_once(launch)
+    write_private(pid_file, f"{process.pid}\nstarted {process.started}\n")
+    return process
+
+
+def _start_foreign(launch: Launch, pid_file: Path) -> Process:
+    """
+    Start a server whose pid file is others'.
+
+    Most note their pid there by themselves, sooner or later. Where the file stays as it was while
+    the command goes on to run, the command is the server, and whoever started it before had noted
+    its pid: so it is noted for them.
+    """
+    before = _text(pid_file)
+    with tempfile.NamedTemporaryFile("w+") as noted:
+        _run(launch, pid_file, noted)
+        command = look_up(int(_noted(Path(noted.name)) or 0))
+    began_s = time.monotonic()
+    while (waited_s := time.monotonic() - began_s) < _FOREIGN_START_TIMEOUT_S:
+        if process := running(pid_file):
+            return process
+        if waited_s > _OWN_NOTE_TIMEOUT_S and _text(pid_file) == before:
+            if command is None or look_up(command.pid) is None:
+                raise _ended_at_once(launch)
+            pid_file.write_text(f"{command.pid}\n")
+        time.sleep(0.005)
+    raise PerfchaosError(
+        f"{launch.argv[0]} was started, and {pid_file} names no process that runs",
+        next_step=f"read {launch.log}",
+    )
+
+
+def _run(launch: Launch, pid_file: Path, noted: IO[str]) -> None:
+    """Start the command; its pid is written into `noted`."""
+    with Path(launch.log).open("a") as log:
         try:
             subprocess.run(
                 ["/bin/sh", "-c", _ORPHAN, "sh", *launch.argv],
@@ -368,30 +323,32 @@ def _start(launch: Launch, pid_file: Path) -> Process:
                 stdout=log,
                 stderr=log,
                 cwd=launch.cwd,
-                env=environment,
+                env={**launch.environment, **secrets_of(launch)},
                 start_new_session=True,
                 check=True,
                 user=launch.uid,
                 group=launch.gid,
-                extra_groups=None if launch.uid is None else [],
+                extra_groups=None if launch.uid is None else list(launch.groups),
             )
         except OSError as error:
             raise PerfchaosError(
                 f"{launch.argv[0]} could not be started ({error})",
-                next_step=f"correct {_launch_file(pid_file)}",
+                next_step=f"correct {launch_file(pid_file)}",
             ) from error
-    process = running(pid_file)
-    if process is None:
-        raise PerfchaosError(
-            f"{launch.argv[0]} ended as soon as it was started",
-            next_step=f"read {launch.log}",
-        )
-    write_private(pid_file, f"{process.pid}\nstarted {process.started}\n")
-    return process
 
 
-def _launch_file(pid_file: Path) -> Path:
-    return pid_file.with_suffix(".json")
+def _ended_at_once(launch: Launch) -> PerfchaosError:
+    return PerfchaosError(
+        f"{launch.argv[0]} ended as soon as it was started",
+        next_step=f"read {launch.log}",
+    )
+
+
+def _text(pid_file: Path) -> str | None:
+    try:
+        return pid_file.read_text()
+    except FileNotFoundError:
+        return None
 
 
 def _required(pid_file: Path) -> Process:

@@ -9,7 +9,7 @@ from pathlib import Path
 from perfchaos import processes
 from perfchaos.faults import Controlled, Proxied, Route, ToxiproxyAddress, ToxiproxyServer
 from perfchaos.faults.toxiproxy_client import ToxiproxyError
-from perfchaos.processes import Launch
+from perfchaos.launches import Launch
 from perfchaos.stack.redis_server import find_redis
 from perfchaos.stack.toxiproxy_program import find_toxiproxy
 from perfchaos.target import BlastRadius

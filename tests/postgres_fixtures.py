@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from perfchaos import processes
 from tests.postgres_lab import PostgresLab, open_postgres_lab
 
 
@@ -18,5 +17,5 @@ def standing_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post
 @pytest.fixture
 def postgres(standing_postgres: PostgresLab) -> PostgresLab:
     """A Postgres that runs."""
-    processes.start_again(standing_postgres.pid_file)
+    standing_postgres.start()
     return standing_postgres

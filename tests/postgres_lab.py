@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from psycopg import pq
+
 from perfchaos import processes
 from perfchaos.faults import Controlled, Route
-from perfchaos.postgres_client import Connection, Login, connect
+from perfchaos.postgres_client import Connection, Login, connect, ping
 from perfchaos.stack.postgres_server import DATABASE, USER, postgres_home, postgres_server
 from tests.ports import free_ports
 
@@ -44,6 +46,14 @@ class PostgresLab:
             database=self.login.database,
         )
         return Controlled(dependency="postgres", pid_file=str(self.pid_file), route=route)
+
+    def start(self) -> None:
+        """Start it unless it runs, and wait until it accepts sessions."""
+        processes.start_again(self.pid_file)
+        deadline_s = time.monotonic() + _READY_WITHIN_S
+        while ping(HOST, self.login.port) is not pq.Ping.OK:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
 
     def client(self, name: str = "a client") -> Connection:
         """A session of somebody who is not us."""

@@ -26,7 +26,7 @@ ORDER = (
     ("perfchaos.workload",),
     ("perfchaos.recording",),
     ("perfchaos.timeline", "perfchaos.processes", "perfchaos.containers"),
-    ("perfchaos.process_table", "perfchaos.sockets"),
+    ("perfchaos.process_table", "perfchaos.sockets", "perfchaos.launches"),
     ("perfchaos.places", "perfchaos.errors", "perfchaos.sqlstates"),
 )
 # The system under test stands apart: it knows nothing of what is done to it.

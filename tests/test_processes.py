@@ -12,7 +12,8 @@ import pytest
 
 from perfchaos import process_table, processes
 from perfchaos.errors import PerfchaosError
-from perfchaos.processes import Launch, Process
+from perfchaos.launches import Launch
+from perfchaos.processes import Process
 
 SLEEP = ("/bin/sleep", "60")
 

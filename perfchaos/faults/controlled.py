@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from perfchaos.errors import PerfchaosError
 from perfchaos.faults.services import Dependency, route_to, service
 from perfchaos.faults.witness import Route
+from perfchaos.launches import Launch, learn_launch
 from perfchaos.processes import Process, running
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ class Controlled:
     """
     `dependency`'s server, of the process that `pid_file` speaks of.
 
-    `route` is the server's own address, around any proxy.
+    `route` is the server's own address, around any proxy; `start` is the command that starts it,
+    empty where that is to be found out.
     """
 
     dependency: str
     pid_file: str
     route: Route
+    start: tuple[str, ...] = ()
 
     def process(self) -> Process:
         """
@@ -40,6 +43,24 @@ class Controlled:
                 next_step="start it, or correct its control in the target file",
             )
         return process
+
+    def startable(self) -> Launch:
+        """
+        How the server that runs now is started again, noted for whoever may have to.
+
+        Raises:
+            PerfchaosError: it does not run, it is paused, or it cannot be told how.
+
+        """
+        process, pid_file = self.process(), Path(self.pid_file)
+        learn_launch(pid_file, process.pid, self.start)
+        launch = Launch.read(pid_file)
+        if process.paused():
+            raise PerfchaosError(
+                f"{self.dependency} (pid {process.pid}) is paused",
+                next_step=f"resume it first: kill -CONT {process.pid}",
+            )
+        return launch
 
 
 def controlled(target: "Target", dependency: Dependency) -> Controlled:
@@ -64,5 +85,6 @@ def controlled(target: "Target", dependency: Dependency) -> Controlled:
     return Controlled(
         dependency=dependency,
         pid_file=found.control.name,
+        start=found.control.start,
         route=route_to(target, dependency, host=found.host, port=found.port),
     )

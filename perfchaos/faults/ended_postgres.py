@@ -26,7 +26,6 @@ from perfchaos.faults.fault import Reach
 from perfchaos.faults.proxied import Proxied
 from perfchaos.faults.witness import Fate, Route, Symptom
 from perfchaos.postgres_client import ping
-from perfchaos.processes import Launch
 
 type Ending = Literal["smart", "fast", "crash"]
 
@@ -129,13 +128,7 @@ class EndedPostgres:
     def _start_again(self) -> StartProcess | StartContainer:
         if isinstance(self.of, Contained):
             return prepare_start(self.of, emptied=False)
-        Launch.read(Path(self.of.pid_file))
-        process = self.of.process()
-        if process.paused():
-            raise PerfchaosError(
-                f"{self.of.dependency} (pid {process.pid}) is paused",
-                next_step=f"resume it first: kill -CONT {process.pid}",
-            )
+        self.of.startable()
         return StartProcess(pid_file=self.of.pid_file, emptied=False)
 
     def _end_process(self, of: Controlled) -> None:

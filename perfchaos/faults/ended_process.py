@@ -9,7 +9,7 @@ from perfchaos.errors import PerfchaosError
 from perfchaos.faults.controlled import Controlled
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Fate, Symptom
-from perfchaos.processes import Launch
+from perfchaos.launches import Launch
 
 # A database that crashed may first have to read its log.
 _STARTED_WITHIN_S = 60.0
@@ -60,14 +60,7 @@ class EndedProcess:
             PerfchaosError: it does not run, or nothing says how to start it.
 
         """
-        pid_file = Path(self.of.pid_file)
-        launch = Launch.read(pid_file)
-        process = self.of.process()
-        if process.paused():
-            raise PerfchaosError(
-                f"{self.of.dependency} (pid {process.pid}) is paused",
-                next_step=f"resume it first: kill -CONT {process.pid}",
-            )
+        launch = self.of.startable()
         if self.emptied and launch.data_dir is None:
             raise PerfchaosError(
                 f"the data of {self.of.dependency} must not be deleted",

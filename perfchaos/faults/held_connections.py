@@ -18,10 +18,10 @@ from perfchaos import processes
 from perfchaos.errors import PerfchaosError
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Symptom
+from perfchaos.launches import write_private
 from perfchaos.places import state_dir
 from perfchaos.postgres_client import APPLICATION_NAME, Login, connected
 from perfchaos.process_table import look_up
-from perfchaos.processes import write_private
 
 _FULL_WITHIN_S = 20.0
 

@@ -17,6 +17,7 @@ from perfchaos.faults.toxiproxy_client import (
     ToxiproxyServer,
     ToxiproxySilent,
 )
+from perfchaos.launches import learn_launch
 
 _STARTED_WITHIN_S = 5.0
 
@@ -47,6 +48,8 @@ def _restart(address: ToxiproxyAddress) -> None:
             "blast_radius.services",
         )
     pid_file = Path(name)
+    if process := processes.running(pid_file):
+        learn_launch(pid_file, process.pid)
     processes.kill(pid_file)
     processes.start_again(pid_file)
     deadline_s = time.monotonic() + _STARTED_WITHIN_S

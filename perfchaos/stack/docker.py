@@ -18,7 +18,7 @@ from pathlib import Path
 
 from perfchaos.containers import ContainerEngine, ContainerState, engine_address
 from perfchaos.errors import PerfchaosError
-from perfchaos.processes import read_environment_file, write_private
+from perfchaos.launches import read_environment_file, write_private
 from perfchaos.stack.embedded import Settings, Standing
 from perfchaos.stack.home import Tell, alone, ensure_secrets, stack_dir, undisturbed
 from perfchaos.stack.http import get

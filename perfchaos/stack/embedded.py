@@ -16,7 +16,7 @@ from pathlib import Path
 
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
-from perfchaos.processes import Launch, read_environment_file, write_private
+from perfchaos.launches import Launch, read_environment_file, write_private
 from perfchaos.stack.home import Tell, alone, ensure_secrets, stack_dir, undisturbed
 from perfchaos.stack.ports import Ports, require_free
 from perfchaos.stack.postgres_server import discard_postgres, postgres_server

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from perfchaos.launches import write_private
 from perfchaos.places import state_dir
-from perfchaos.processes import write_private
 from perfchaos.stack.server import secrets_file
 
 _SECRET_NAMES = ("WEBHOOK_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD")

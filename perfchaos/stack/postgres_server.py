@@ -23,8 +23,8 @@ from pathlib import Path
 import psycopg
 
 from perfchaos.errors import PerfchaosError
+from perfchaos.launches import Launch
 from perfchaos.places import cache_dir
-from perfchaos.processes import Launch
 from perfchaos.stack.packaged import packaged_file
 from perfchaos.stack.ports import HOST
 from perfchaos.stack.server import Server, base_environment, log_file

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.processes import Launch, write_private
+from perfchaos.launches import Launch, write_private
 from perfchaos.stack.packaged import packaged_file
 from perfchaos.stack.ports import HOST
 from perfchaos.stack.server import Server, base_environment, log_file

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.processes import Launch, secrets_of
+from perfchaos.launches import Launch, secrets_of
 from perfchaos.reference.profiles import TUNED, UNTUNED
 from perfchaos.stack.http import get
 from perfchaos.stack.ports import HOST, Ports

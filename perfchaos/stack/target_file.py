@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from perfchaos.processes import write_private
+from perfchaos.launches import write_private
 from perfchaos.stack.ports import HOST, Ports
 from perfchaos.stack.postgres_server import DATABASE, USER
 from perfchaos.stack.server import secrets_file

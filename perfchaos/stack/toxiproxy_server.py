@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.processes import Launch, write_private
+from perfchaos.launches import Launch, write_private
 from perfchaos.stack.http import get
 from perfchaos.stack.ports import HOST, Ports
 from perfchaos.stack.server import Server, base_environment, log_file

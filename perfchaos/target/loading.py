@@ -119,25 +119,33 @@ def _contradictions(document: Document) -> list[str]:
     """What the schema cannot see: names that refer to what is not there."""
     mistakes = []
     for name in ("redis", "postgres"):
-        if document.get(name, {}).get("proxy") and "toxiproxy" not in document:
+        section = document.get(name, {})
+        if section.get("proxy") and "toxiproxy" not in document:
             mistakes.append(f"{name}.proxy: there is no toxiproxy section to find it at")
+        if "start" in section and not section.get("control", "").startswith("process:"):
+            mistakes.append(f"{name}.start: it goes with {name}.control process:<pid file>")
     for name in document["blast_radius"].get("services", []):
         if name not in document:
             mistakes.append(f"blast_radius.services: there is no {name} section")
     if "ledger" in document:
-        if "postgres" not in document:
-            mistakes.append("ledger: there is no postgres section to ask")
-        query = document["ledger"]["query"]
-        mistakes.extend(
-            f"ledger.query: it does not use {field}"
-            for field in ("%(first)s", "%(last)s")
-            if field not in query
-        )
+        mistakes += _ledger_contradictions(document)
     if "race" in document and "postgres" not in document:
         mistakes.append("race: there is no postgres section to ask who won")
     queue = document.get("redis", {}).get("queue")
     if queue and queue["kind"] == "list" and "group" in queue:
         mistakes.append("redis.queue.group: a list has no consumer group")
+    return mistakes
+
+
+def _ledger_contradictions(document: Document) -> list[str]:
+    query = document["ledger"]["query"]
+    mistakes = [
+        f"ledger.query: it does not use {field}"
+        for field in ("%(first)s", "%(last)s")
+        if field not in query
+    ]
+    if "postgres" not in document:
+        mistakes.append("ledger: there is no postgres section to ask")
     return mistakes
 
 
@@ -298,4 +306,4 @@ def _handle(section: Document) -> Handle | None:
     if "control" not in section:
         return None
     kind, _, name = section["control"].partition(":")
-    return Handle(kind=kind, name=name)
+    return Handle(kind=kind, name=name, start=tuple(section.get("start", ())))

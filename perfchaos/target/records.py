@@ -11,10 +11,15 @@ from perfchaos.workload.plan import RequestTemplate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handle:
-    """How a service is stopped and started: a container, a compose service, or a pid file."""
+    """
+    How a service is stopped and started: a container, a compose service, or a pid file.
+
+    `start` is the command that starts the process of a pid file, where the target file has one.
+    """
 
     kind: Literal["docker", "compose", "process"]
     name: str
+    start: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, text: str) -> "Handle":

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -49,6 +50,28 @@ def test_ended_postgres_comes_back_with_what_was_committed(
     with connect(postgres.login) as client:
         ways = client.execute("SELECT way FROM kept").fetchall()
     assert (how,) in ways
+
+
+@pytest.mark.parametrize("how", ["fast", "crash"])
+def test_a_postgres_that_others_started_comes_back_as_they_started_it(
+    postgres: PostgresLab, how: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFCHAOS_STATE_DIR", str(tmp_path))
+    its_own = postgres.data / "postmaster.pid"  # with no record beside it
+    of = replace(postgres.controlled, pid_file=str(its_own))
+    owner = its_own.stat().st_uid
+    try:
+        fault = EndedPostgres(of=of, how=how, behind=None)
+        undo = fault.prepare("run")
+        fault.harm(undo)
+        assert processes.running(its_own) is None
+        from_another_process(undo).replay()
+        with connect(postgres.login) as client:
+            # A setting that is in its arguments alone.
+            assert client.execute("SHOW max_connections").fetchone() == ("20",)
+        assert its_own.stat().st_uid == owner
+    finally:
+        processes.kill(its_own)
 
 
 def test_smart_shutdown_does_not_wait_for_ever_for_a_client(postgres: PostgresLab) -> None:

@@ -22,7 +22,7 @@ import pytest
 from redis import Redis
 
 from perfchaos import processes
-from perfchaos.processes import read_environment_file
+from perfchaos.launches import read_environment_file
 from perfchaos.reference.profiles import TUNED
 from perfchaos.reference.schema import apply_schema
 from perfchaos.reference.settings import read_settings

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import redis
 
-from perfchaos.processes import read_environment_file
+from perfchaos.launches import read_environment_file
 from perfchaos.stack.ports import HOST
 from perfchaos.stack.server import secrets_file
 from tests.ports import free_ports

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from perfchaos import processes
-from perfchaos.processes import Launch, running
+from perfchaos.launches import Launch
+from perfchaos.processes import running
 from tests.run.conftest import Chaos
 from tests.stack.conftest import Stack
 

@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from perfchaos import processes
-from perfchaos.processes import Launch, read_environment_file
+from perfchaos.launches import Launch, read_environment_file
 from perfchaos.stack.packaged import packaged_file
 from perfchaos.stack.ports import HOST
 from perfchaos.stack.postgres_server import DATABASE, USER

@@ -90,6 +90,8 @@ def test_a_sound_target_file_is_read(tmp_path: Path) -> None:
         ({"webhook.refused": [202]}, "both acknowledged and refused"),
         ({"redis.port": 70000}, "redis.port"),
         ({"redis.control": "systemd:redis"}, "redis.control"),
+        ({"redis.start": ["redis-server"]}, "redis.start: it goes with redis.control process:"),
+        ({"postgres.start": "pg_ctl start"}, "postgres.start"),
         ({"redis.queue.kind": "list"}, "a list has no consumer group"),
         ({"toxiproxy": None}, "no toxiproxy section"),
         ({"postgres": None}, "no postgres section"),
