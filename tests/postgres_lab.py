@@ -70,8 +70,9 @@ def open_postgres_lab(folder: Path) -> Iterator[PostgresLab]:
     os.environ[PASSWORD_ENV] = "in the laboratory"
     server = postgres_server(folder, port=port, password=os.environ[PASSWORD_ENV])
     server.prepare()
-    # Few slots are soon taken.
-    launch = replace(server.launch, argv=(*server.launch.argv, "-c", "max_connections=20"))
+    # Few slots are soon taken, and what nobody waits for stays in memory for long.
+    few, lazy = ("-c", "max_connections=20"), ("-c", "wal_writer_delay=10s")
+    launch = replace(server.launch, argv=(*server.launch.argv, *few, *lazy))
     pid_file = server.pid_file(folder)
     processes.start(launch, pid_file)
     try:

@@ -15,7 +15,7 @@ Redis
     breaker_never_closes            the breaker's trial never passes
 Postgres
     ack_before_commit               the reply does not wait for the inbox
-    synchronous_commit_off          the commit does not wait for the disk
+    synchronous_commit_off          no commit waits for the disk, the service's nor the worker's
     pool_keeps_dead_connections     connections go round and round, broken or not
     cold_pool                       the first query of a connection is long, and the pool is warmed
                                     up when the service starts and never again
@@ -166,10 +166,12 @@ class DatabaseOptions(TypedDict, total=False):
     pool_class: type[AsyncConnectionPool[Connection]]
 
 
+def synchronous_commit(planted: Defects) -> str:
+    return "off" if Defect.SYNCHRONOUS_COMMIT_OFF in planted else "on"
+
+
 def database_options(planted: Defects) -> DatabaseOptions:
-    options: DatabaseOptions = {}
-    if Defect.SYNCHRONOUS_COMMIT_OFF in planted:
-        options["synchronous_commit"] = "off"
+    options: DatabaseOptions = {"synchronous_commit": synchronous_commit(planted)}
     if Defect.COLD_POOL in planted:
         options["pool_class"] = ColdPool
     if Defect.POOL_KEEPS_DEAD_CONNECTIONS in planted:

@@ -31,6 +31,7 @@ async def work(settings: Settings) -> None:
         settings.postgres,
         name="orders-worker",
         pool_size=concurrency + 2,  # one for the sweep, one for taking over
+        synchronous_commit=defects.synchronous_commit(settings.defects),
     )
     timeout_s = settings.redis.timeout_s
     redis = queue.connect(settings.redis, timeout_s=timeout_s and BLOCK_S + timeout_s)

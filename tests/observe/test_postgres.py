@@ -46,6 +46,20 @@ def test_proof_of_writing_leaves_no_table_touched(
         assert client.execute(count).fetchone() == before
 
 
+def test_looks_save_nothing_that_the_target_did_not_wait_for(
+    postgres: PostgresLab, look: PostgresLook
+) -> None:
+    with postgres.client() as client:
+        client.execute("CREATE TABLE IF NOT EXISTS hasty (at timestamptz)")
+        assert look.look().writes  # The first one waits for the disk.
+        client.execute("SET synchronous_commit = off")
+        client.execute("INSERT INTO hasty VALUES (now())")
+        for _ in range(3):
+            assert look.look().writes
+        unsaved = "SELECT pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
+        assert client.execute(unsaved).fetchone() == (True,)
+
+
 def test_killed_server_is_gone_and_back(postgres: PostgresLab, look: PostgresLook) -> None:
     assert look.look().writes
     processes.kill(postgres.pid_file)
