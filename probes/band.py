@@ -15,11 +15,12 @@ samples it takes to prove anything:
 
 The hypothesis holds while every measurement is excellent, good or warn. Beyond the last limit is
 critical; too few samples, or none, is unknown; both deviate. An exception in a tolerance is a
-deviation too, so a mistake here fails closed.
+deviation too, so a mistake here fails closed. What is measured of a thing that the target does not
+have, by its own file, is not asked: the verdict says so, and it decides nothing.
 """
 
 from perfchaos.run import current
-from perfchaos.verdict import Better, Limits, Measurement
+from perfchaos.verdict import Better, Limits, Measurement, NotAsked
 
 __all__ = ["at_least", "at_most"]
 
@@ -53,5 +54,11 @@ def at_least(
 
 
 def _all_pass(value: list[dict[str, object]] | None, limits: Limits) -> bool:
-    judgements = current().judge([Measurement.from_dict(item) for item in value or ()], limits)
-    return bool(judgements) and all(judgement.band.passes for judgement in judgements)
+    run, measured = current(), []
+    for item in value or ():
+        if (moot := NotAsked.from_dict(item)) is not None:
+            run.not_asked[moot.name] = moot
+        else:
+            measured.append(Measurement.from_dict(item))
+    judgements = run.judge(measured, limits)
+    return bool(value) and all(judgement.band.passes for judgement in judgements)

@@ -5,6 +5,7 @@ from typing import Any
 from perfchaos.measure import server
 from perfchaos.run import current
 from perfchaos.run.recovering import health_states, postgres_states, recovering
+from perfchaos.verdict import NotAsked
 
 __all__ = [
     "application_time",
@@ -62,5 +63,8 @@ def idle_in_transaction() -> list[dict[str, Any]]:
 def healthy_while_failing() -> list[dict[str, Any]]:
     """Seconds on end in which the target called itself healthy while every write failed."""
     run = current()
+    if run.target.health_url is None:
+        why = f"target {run.target.name!r} has no health endpoint"
+        return [NotAsked(name="healthy_while_failing_s", why=why).as_dict()]
     health, found = health_states(run), recovering(run, since="fault")
     return [server.healthy_while_failing(health, found.requests, found.phase).as_dict()]

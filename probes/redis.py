@@ -12,10 +12,9 @@ from perfchaos.errors import PerfchaosError
 from perfchaos.measure import queue
 from perfchaos.observe.queue import QueueLook, QueueReading, queue_look, queue_readings
 from perfchaos.run import Run, current
-from perfchaos.target import Queue, Target
 from perfchaos.target.loading import find_target, load_target
 from perfchaos.timeline import Phase
-from perfchaos.verdict import Measurement
+from perfchaos.verdict import Measurement, NotAsked
 
 __all__ = [
     "backlog",
@@ -42,43 +41,57 @@ def queue_depth() -> float:
 
 def backlog(phases: list[str] | None = None) -> list[dict[str, Any]]:
     """The most messages that waited at once."""
-    run, readings = _watched()
-    return _in_each(phases, lambda phase: queue.backlog(readings, run.spans(), phase))
+    return _of_the_queue(
+        "queue_backlog_count",
+        lambda run, readings: _in_each(
+            phases, lambda phase: queue.backlog(readings, run.spans(), phase)
+        ),
+    )
 
 
 def time_to_drain() -> list[dict[str, Any]]:
     """Seconds from the last heal until no more waited than in the baseline."""
-    run, readings = _watched()
-    return [queue.time_to_drain(readings, run.spans()).as_dict()]
+    return _of_the_queue(
+        "time_to_drain_s",
+        lambda run, readings: [queue.time_to_drain(readings, run.spans()).as_dict()],
+    )
 
 
 def stalled_consumers(
     after_s: float = 3.0, phases: Sequence[str] = ("recovery",)
 ) -> list[dict[str, Any]]:
     """Consumers that took nothing for `after_s` seconds while work waited for them."""
-    run, readings = _watched()
-    return _in_each(
-        phases,
-        lambda phase: queue.stalled_consumers(readings, run.spans(), phase, after_s=after_s),
+    return _of_the_queue(
+        "stalled_consumer_count",
+        lambda run, readings: _in_each(
+            phases,
+            lambda phase: queue.stalled_consumers(readings, run.spans(), phase, after_s=after_s),
+        ),
     )
 
 
 def group_missing() -> list[dict[str, Any]]:
     """Seconds since the last heal without the consumer group."""
-    run, readings = _watched()
-    return [queue.group_missing(readings, run.spans(), group=_queue(run).group).as_dict()]
+
+    def measure(run: Run, readings: Sequence[QueueReading]) -> list[dict[str, Any]]:
+        named = run.target.redis and run.target.redis.queue
+        group = named.group if named else None
+        return [queue.group_missing(readings, run.spans(), group=group).as_dict()]
+
+    return _of_the_queue("group_missing_s", measure)
 
 
 def use_ratio(settled_s: float = 5.0) -> list[dict[str, Any]]:
     """How much goes through the queue again, `settled_s` after the last heal (1: as before)."""
-    run, readings = _watched()
 
-    def acked_between(start_ns: int, end_ns: int) -> int:
-        return run.recording.between(start_ns, end_ns).acked_count
+    def measure(run: Run, readings: Sequence[QueueReading]) -> list[dict[str, Any]]:
+        def acked_between(start_ns: int, end_ns: int) -> int:
+            return run.recording.between(start_ns, end_ns).acked_count
 
-    return [
-        queue.use_ratio(readings, run.spans(), acked_between, settled_s=settled_s).as_dict(),
-    ]
+        spans = run.spans()
+        return [queue.use_ratio(readings, spans, acked_between, settled_s=settled_s).as_dict()]
+
+    return _of_the_queue("queue_use_ratio", measure)
 
 
 @functools.cache
@@ -87,27 +100,22 @@ def _look() -> QueueLook:
     target = load_target(find_target())
     look = queue_look(target)
     if look is None:
-        raise _no_queue(target)
+        raise PerfchaosError(
+            f"target file {target.path} names no queue",
+            next_step="add redis.queue with its key and kind, or do without this guard",
+        )
     return look
 
 
-def _watched() -> tuple[Run, Sequence[QueueReading]]:
+def _of_the_queue(
+    name: str, measure: Callable[[Run, Sequence[QueueReading]], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """What `measure` finds, or that there is nothing to ask: the target has no queue."""
     run = current()
-    _queue(run)
-    return run, queue_readings(run.directory.queue)
-
-
-def _queue(run: Run) -> Queue:
     if run.target.redis is None or run.target.redis.queue is None:
-        raise _no_queue(run.target)
-    return run.target.redis.queue
-
-
-def _no_queue(target: Target) -> PerfchaosError:
-    return PerfchaosError(
-        f"target file {target.path} names no queue",
-        next_step="add redis.queue with its key and kind, or do without what looks at the queue",
-    )
+        why = f"target {run.target.name!r} has no queue in Redis"
+        return [NotAsked(name=name, why=why).as_dict()]
+    return measure(run, queue_readings(run.directory.queue))
 
 
 def _in_each(

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from perfchaos.report.rows import phases_of, rows_of
-from perfchaos.report.wording import name_of, race_in_words, value_of
+from perfchaos.report.wording import name_of, not_asked_in_words, race_in_words, value_of
 from perfchaos.run import RunDirectory
 from perfchaos.verdict import (
     Band,
@@ -39,6 +39,7 @@ def print_summary(verdict: Verdict, directory: RunDirectory, console: Console) -
     _print_lines(console, [_fault_line(fault) for fault in verdict.faults])
     if verdict.ledger:
         _print_lines(console, [_ledger_line(verdict.ledger)])
+    _print_lines(console, not_asked_in_words(verdict.not_asked), style="dim")
     if verdict.race:
         _print_lines(console, [f"race: {race_in_words(verdict.race)}"])
     _print_lines(console, _advice(verdict), style="yellow")

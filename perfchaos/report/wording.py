@@ -1,6 +1,8 @@
 """How names, values and limits of measurements read."""
 
-from perfchaos.verdict import Better, Limits, Measurement, RaceReport
+from collections.abc import Iterable
+
+from perfchaos.verdict import Better, Limits, Measurement, NotAsked, RaceReport
 
 _NAMES = {
     "error_ratio": "not acknowledged",
@@ -54,7 +56,15 @@ def race_in_words(race: RaceReport) -> str:
 
 def name_of(measurement: Measurement) -> str:
     """The measurement's name in words."""
-    return _NAMES.get(measurement.name, measurement.name.replace("_", " "))
+    return _in_words(measurement.name)
+
+
+def not_asked_in_words(moot: Iterable[NotAsked]) -> list[str]:
+    """A line for each reason: `not asked, as target 'acme' has no queue: waiting in the queue`."""
+    names: dict[str, list[str]] = {}
+    for one in moot:
+        names.setdefault(one.why, []).append(_in_words(one.name))
+    return [f"not asked, as {why}: {', '.join(named)}" for why, named in names.items()]
 
 
 def value_of(measurement: Measurement) -> str:
@@ -106,3 +116,7 @@ def _rounded(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def _in_words(name: str) -> str:
+    return _NAMES.get(name, name.replace("_", " "))

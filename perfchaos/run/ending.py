@@ -34,6 +34,7 @@ def conclude(run: Run, status: Status, reasons: list[str]) -> Verdict:
         status=status,
         reasons=(*run.reasons, *reasons),
         judgements=tuple(run.judgements.values()),
+        not_asked=tuple(run.not_asked.values()),
         spans=run.spans(),
         faults=fault_reports(run.timeline.events(), run.draft.started_ns),
         ledger=ledger_report(run.ledger, run.seed) if run.ledger else None,

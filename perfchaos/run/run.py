@@ -26,7 +26,7 @@ from perfchaos.run.settings import RaceSettings, WorkloadSettings
 from perfchaos.safety import Revoked
 from perfchaos.safety.watched import Watched
 from perfchaos.timeline import Phase, Span, spans
-from perfchaos.verdict import Judgement, Limits, Measurement, Verdict, judge
+from perfchaos.verdict import Judgement, Limits, Measurement, NotAsked, Verdict, judge
 from perfchaos.workload.capacity import Capacity
 from perfchaos.workload.process import Workload
 
@@ -36,6 +36,7 @@ class Run(Scene):
     """
     One run, from its baseline to its last measurement.
 
+    `not_asked` holds what has no meaning for the target, by name.
     `judgements` keeps the latest judgement of each measurement by (name, phase): what is asked
     again later is judged again, on more data. `companions` are closed when the run is concluded.
     `load_died` tells of a load generator that ended without being told to.
@@ -50,6 +51,7 @@ class Run(Scene):
     recording: Recording
     race: RaceUnderWay | None = None
     judgements: dict[tuple[str, Phase | None], Judgement] = field(default_factory=dict)
+    not_asked: dict[str, NotAsked] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     ledger: Ledger | None = None
     capacity: Capacity | None = None

@@ -13,7 +13,7 @@ from perfchaos.verdict.document import (
     write_document,
 )
 from perfchaos.verdict.limits import Better, Limits
-from perfchaos.verdict.measurement import Judgement, Measurement, judge
+from perfchaos.verdict.measurement import Judgement, Measurement, NotAsked, judge
 
 __all__ = [
     "Band",
@@ -23,6 +23,7 @@ __all__ = [
     "LedgerReport",
     "Limits",
     "Measurement",
+    "NotAsked",
     "RaceReport",
     "Status",
     "Verdict",

@@ -18,7 +18,7 @@ from typing import Any
 from perfchaos.timeline import Phase, Span
 from perfchaos.verdict.advice import advise
 from perfchaos.verdict.band import Band, worst
-from perfchaos.verdict.measurement import Judgement
+from perfchaos.verdict.measurement import Judgement, NotAsked
 
 SCHEMA_VERSION = 1
 
@@ -97,7 +97,12 @@ class RaceReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Everything a run found out. `reasons` say in sentences why it is not green."""
+    """
+    Everything a run found out. `reasons` say in sentences why it is not green.
+
+    What was `not_asked`, because the target does not have it, is no measurement: it neither passes
+    nor fails, and a run that was asked nothing else is unknown.
+    """
 
     run_id: str
     experiment: str
@@ -113,6 +118,7 @@ class Verdict:
     ledger: LedgerReport | None
     workload: Mapping[str, float | int | str | None]
     race: RaceReport | None = None
+    not_asked: tuple[NotAsked, ...] = ()
 
     @property
     def band(self) -> Band:
@@ -171,6 +177,7 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
         "exit_code": verdict.exit_code,
         "reasons": list(verdict.reasons),
         "measurements": [_measurement(judgement, verdict) for judgement in verdict.judgements],
+        "not_asked": [{"name": one.name, "why": one.why} for one in verdict.not_asked],
         "phases": [_phase(span, verdict.started_ns) for span in verdict.spans],
         "faults": [_fault(fault) for fault in verdict.faults],
         "ledger": _ledger(verdict.ledger) if verdict.ledger else None,

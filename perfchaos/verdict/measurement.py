@@ -61,6 +61,29 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotAsked:
+    """
+    A measurement that has no meaning for the target: it does not have what is measured.
+
+    Not one that could not be taken. That the target has no such thing stands in its file.
+    """
+
+    name: str
+    why: str
+
+    def as_dict(self) -> dict[str, str]:
+        """It as plain data, in the place of a measurement."""
+        return {"name": self.name, "not_asked": self.why}
+
+    @classmethod
+    def from_dict(cls, data: object) -> "NotAsked | None":
+        """What `as_dict` made plain; None if `data` is something else."""
+        if not isinstance(data, dict) or data.keys() != {"name", "not_asked"}:
+            return None
+        return cls(name=data["name"], why=data["not_asked"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """A measurement with the limits it was held against and the band it fell in."""
 

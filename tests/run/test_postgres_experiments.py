@@ -29,12 +29,32 @@ def test_the_tuned_reference_recovers_from_a_crash_and_loses_nothing(
     assert (fault["kind"], fault["verified"]) == ("crash", True)
 
 
+def test_a_postgres_that_others_started_and_a_service_without_health(
+    tuned: Stack, tmp_path: Path
+) -> None:
+    chaos = Chaos(stack=tuned, folder=tmp_path)
+    target = chaos.target
+    its_own = _data_of(tuned) / "postmaster.pid"  # Nothing beside it says how it is started.
+    target["postgres"]["control"] = f"process:{its_own}"
+    del target["health"]
+    try:
+        ended = chaos.run("postgres-crash.yaml", target=target, **SHORT)
+        assert ended.exit_code == 0, ended.said
+        assert ended.verdict["ledger"]["lost"] == 0
+        why = "target 'reference' has no health endpoint"
+        assert ended.verdict["not_asked"] == [{"name": "healthy_while_failing_s", "why": why}]
+        assert why in ended.said
+        assert why in (ended.directory / "report.html").read_text().replace("&#39;", "'")
+    finally:
+        processes.kill(its_own)
+        processes.start_again(tuned.pid_file("postgres"))
+
+
 def test_a_postgres_that_does_not_come_back_fails_the_run_which_says_how_it_was_left(
     tuned: Stack, tmp_path: Path
 ) -> None:
     pid_file = tuned.pid_file("postgres")
-    launch = Launch.read(pid_file)
-    data = Path(launch.argv[launch.argv.index("-D") + 1])
+    data = _data_of(tuned)
     control, aside = data / "global" / "pg_control", data / "global" / "pg_control.aside"
     chaos = Chaos(stack=tuned, folder=tmp_path)
     try:
@@ -55,3 +75,8 @@ def test_a_postgres_that_does_not_come_back_fails_the_run_which_says_how_it_was_
             aside.rename(control)
         processes.start_again(pid_file)
         tuned.run("heal")
+
+
+def _data_of(stack: Stack) -> Path:
+    argv = Launch.read(stack.pid_file("postgres")).argv
+    return Path(argv[argv.index("-D") + 1])

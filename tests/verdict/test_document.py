@@ -19,6 +19,7 @@ from perfchaos.verdict import (
     LedgerReport,
     Limits,
     Measurement,
+    NotAsked,
     Status,
     Verdict,
     as_document,
@@ -163,3 +164,27 @@ def test_a_value_that_is_not_json_leaves_the_verdict_before_it_whole(tmp_path: P
     with pytest.raises(ValueError, match="JSON compliant"):
         write_document(tmp_path / "verdict.json", {"value": float("nan")})
     assert json.loads((tmp_path / "verdict.json").read_text()) == {"ended_at": None}
+
+
+def test_what_was_not_asked_decides_nothing_and_is_told() -> None:
+    moot = NotAsked(name="queue_backlog_count", why="target 'acme' has no queue in Redis")
+    asked = replace(verdict(0.0), not_asked=(moot,))
+    document = as_document(asked)
+    Draft202012Validator(SCHEMA).validate(document)
+    assert document["not_asked"] == [{"name": moot.name, "why": moot.why}]
+    assert asked.exit_code == 0
+    assert replace(verdict(), not_asked=(moot,)).band is Band.UNKNOWN
+
+
+def test_not_asked_is_told_from_a_measurement() -> None:
+    moot = NotAsked(name="queue_backlog_count", why="no queue")
+    assert NotAsked.from_dict(moot.as_dict()) == moot
+    assert NotAsked.from_dict(judgement(0.0).measurement.as_dict()) is None
+    assert NotAsked.from_dict({"name": "lost_count"}) is None
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_every_phase_is_in_the_schema(phase: Phase) -> None:
+    spans = (Span(phase=phase, start_ns=3_000_000_000, end_ns=None),)
+    lived = replace(verdict(), spans=spans, judgements=(judgement(0.0, phase=phase),))
+    Draft202012Validator(SCHEMA).validate(as_document(lived))
