@@ -24,6 +24,9 @@ from perfchaos.places import state_dir
 
 # Of a server's environment what it may need to start, and what is never a secret.
 _HARMLESS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
+# What Redis keeps its data in. Whatever else lies in a folder that others named is not ours.
+_REDIS_FILES = ("*.rdb", "*.aof", "appendonlydir")
+_LISTS = ("argv", "data_files", "groups")
 _HARMLESS_PREFIXES = ("LC_", "PGDATA", "PGPORT", "PGHOST", "PG_")
 
 
@@ -33,10 +36,10 @@ class Launch:
     How a server is started, as JSON.
 
     `secrets` maps variables of the server's environment to names in `secrets_file`, so that no
-    secret stands in this record. `data_dir` is what "started again, emptied" deletes; None where
-    the data must stay. `uid`, `gid` and `groups` are given by root for a server that is not its
-    own. `foreign` is a server that others started: it may note its pid by itself, and its command
-    may only start it and end.
+    secret stands in this record. `data_dir` is what "started again, emptied" deletes, or what
+    `data_files` match in it; None where the data must stay. `uid`, `gid` and `groups` are given by
+    root for a server that is not its own. `foreign` is a server that others started: it may note
+    its pid by itself, and its command may only start it and end.
     """
 
     argv: tuple[str, ...]
@@ -47,6 +50,7 @@ class Launch:
     secrets_file: str | None = None
     stop_signal: str = "SIGTERM"
     data_dir: str | None = None
+    data_files: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
     groups: tuple[int, ...] = ()
@@ -75,7 +79,7 @@ class Launch:
         path = launch_file(pid_file)
         try:
             record = json.loads(path.read_text())
-            lists = {name: tuple(record.get(name, ())) for name in ("argv", "groups")}
+            lists = {name: tuple(record.get(name, ())) for name in _LISTS}
             return cls(**(record | lists))
         except FileNotFoundError as error:
             raise PerfchaosError(
@@ -106,11 +110,14 @@ def lock_file(pid_file: Path) -> Path:
     return _learned(pid_file, ".lock")
 
 
-def learn_launch(pid_file: Path, pid: int, start: Sequence[str] = ()) -> None:
+def learn_launch(
+    pid_file: Path, pid: int, start: Sequence[str] = (), *, data_dir: str | None = None
+) -> None:
     """
     See that it is known how the running server of `pid_file` is started: now, while it runs.
 
     `start` is the command that starts it; without one it is started as process `pid` was.
+    `data_dir` is the folder of a Redis whose data may be deleted.
 
     Raises:
         PerfchaosError: it cannot be told from the process, or the process may not be looked at.
@@ -119,6 +126,8 @@ def learn_launch(pid_file: Path, pid: int, start: Sequence[str] = ()) -> None:
     if _record_beside(pid_file).exists():
         return
     launch = _as_told(pid_file, start) if start else _as_it_runs(pid_file, pid)
+    if data_dir is not None:
+        launch = dataclasses.replace(launch, data_dir=data_dir, data_files=_REDIS_FILES)
     launch._write(launch_file(pid_file))
 
 

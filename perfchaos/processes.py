@@ -183,13 +183,7 @@ def start_again(pid_file: Path, *, emptied: bool = False) -> Process:
         if process := running(pid_file):
             return process
         if emptied:
-            if launch.data_dir is None:
-                raise PerfchaosError(
-                    f"the data of {pid_file.stem} must not be deleted",
-                    next_step="start it with them",
-                )
-            shutil.rmtree(launch.data_dir, ignore_errors=True)
-            Path(launch.data_dir).mkdir(mode=0o700)
+            _delete_data(launch, pid_file)
         return _start_foreign(launch, pid_file) if launch.foreign else _start(launch, pid_file)
 
 
@@ -271,6 +265,21 @@ def _one_starter(pid_file: Path) -> Iterator[None]:
     with lock_file(pid_file).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _delete_data(launch: Launch, pid_file: Path) -> None:
+    if launch.data_dir is None:
+        raise PerfchaosError(
+            f"the data of {pid_file.stem} must not be deleted",
+            next_step="start it with them",
+        )
+    folder = Path(launch.data_dir)
+    if not launch.data_files:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    for pattern in launch.data_files:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _start(launch: Launch, pid_file: Path) -> Process:

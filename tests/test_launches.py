@@ -123,6 +123,24 @@ def test_a_start_command_that_is_not_there_is_told_before_anything_is_done(
         learn_launch(pid_file, pid, ("/nowhere/pg_ctl", "start"))
 
 
+def test_only_what_redis_keeps_its_data_in_is_deleted_and_only_if_allowed(
+    foreign: Foreign, pid_file: Path, tmp_path: Path
+) -> None:
+    pid = foreign()
+    folder = tmp_path / "data"
+    (folder / "appendonlydir").mkdir(parents=True)
+    for name in ("dump.rdb", "appendonlydir/appendonly.aof.1.base.rdb", "redis.conf", "thesis"):
+        (folder / name).write_text("")
+    learn_launch(pid_file, pid)
+    processes.kill(pid_file)
+    with pytest.raises(PerfchaosError, match="must not be deleted"):
+        processes.start_again(pid_file, emptied=True)
+    learn_launch(pid_file, processes.start_again(pid_file).pid, data_dir=str(folder))
+    processes.kill(pid_file)
+    processes.start_again(pid_file, emptied=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["redis.conf", "thesis"]
+
+
 def test_a_server_that_hides_its_arguments_needs_a_start_command(pid_file: Path) -> None:
     shown = ["redis-server *:6379", "-c", SERVER]
     with subprocess.Popen(shown, executable=sys.executable, stdout=subprocess.PIPE) as server:

@@ -20,13 +20,14 @@ class Controlled:
     `dependency`'s server, of the process that `pid_file` speaks of.
 
     `route` is the server's own address, around any proxy; `start` is the command that starts it,
-    empty where that is to be found out.
+    empty where that is to be found out; `data` is its folder, if its data may be deleted.
     """
 
     dependency: str
     pid_file: str
     route: Route
     start: tuple[str, ...] = ()
+    data: str | None = None
 
     def process(self) -> Process:
         """
@@ -53,7 +54,7 @@ class Controlled:
 
         """
         process, pid_file = self.process(), Path(self.pid_file)
-        learn_launch(pid_file, process.pid, self.start)
+        learn_launch(pid_file, process.pid, self.start, data_dir=self.data)
         launch = Launch.read(pid_file)
         if process.paused():
             raise PerfchaosError(
@@ -86,5 +87,6 @@ def controlled(target: "Target", dependency: Dependency) -> Controlled:
         dependency=dependency,
         pid_file=found.control.name,
         start=found.control.start,
+        data=found.control.data,
         route=route_to(target, dependency, host=found.host, port=found.port),
     )

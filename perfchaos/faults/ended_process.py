@@ -64,7 +64,8 @@ class EndedProcess:
         if self.emptied and launch.data_dir is None:
             raise PerfchaosError(
                 f"the data of {self.of.dependency} must not be deleted",
-                next_step="let it come back with its data",
+                next_step="let it come back with its data, or name the folder whose data may be "
+                f"deleted as {self.of.dependency}.data in the target file",
             )
         return StartProcess(pid_file=self.of.pid_file, emptied=self.emptied)
 

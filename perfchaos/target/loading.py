@@ -122,8 +122,12 @@ def _contradictions(document: Document) -> list[str]:
         section = document.get(name, {})
         if section.get("proxy") and "toxiproxy" not in document:
             mistakes.append(f"{name}.proxy: there is no toxiproxy section to find it at")
-        if "start" in section and not section.get("control", "").startswith("process:"):
-            mistakes.append(f"{name}.start: it goes with {name}.control process:<pid file>")
+        if not section.get("control", "").startswith("process:"):
+            mistakes += [
+                f"{name}.{key}: it goes with {name}.control process:<pid file>"
+                for key in ("start", "data")
+                if key in section
+            ]
     for name in document["blast_radius"].get("services", []):
         if name not in document:
             mistakes.append(f"blast_radius.services: there is no {name} section")
@@ -306,4 +310,6 @@ def _handle(section: Document) -> Handle | None:
     if "control" not in section:
         return None
     kind, _, name = section["control"].partition(":")
-    return Handle(kind=kind, name=name, start=tuple(section.get("start", ())))
+    return Handle(
+        kind=kind, name=name, start=tuple(section.get("start", ())), data=section.get("data")
+    )

@@ -14,12 +14,14 @@ class Handle:
     """
     How a service is stopped and started: a container, a compose service, or a pid file.
 
-    `start` is the command that starts the process of a pid file, where the target file has one.
+    Where the target file has them, `start` is the command that starts the process of a pid file,
+    and `data` the folder whose data may be deleted before.
     """
 
     kind: Literal["docker", "compose", "process"]
     name: str
     start: tuple[str, ...] = ()
+    data: str | None = None
 
     @classmethod
     def read(cls, text: str) -> "Handle":

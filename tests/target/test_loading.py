@@ -92,6 +92,8 @@ def test_a_sound_target_file_is_read(tmp_path: Path) -> None:
         ({"redis.control": "systemd:redis"}, "redis.control"),
         ({"redis.start": ["redis-server"]}, "redis.start: it goes with redis.control process:"),
         ({"postgres.start": "pg_ctl start"}, "postgres.start"),
+        ({"redis.data": "/data"}, "redis.data: it goes with redis.control process:"),
+        ({"postgres.data": "/data"}, "postgres"),
         ({"redis.queue.kind": "list"}, "a list has no consumer group"),
         ({"toxiproxy": None}, "no toxiproxy section"),
         ({"postgres": None}, "no postgres section"),
