@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.live import Live
@@ -92,8 +92,10 @@ def summary_lines(plan: Plan, summary: LoadSummary) -> list[str]:
         f"  errors      {_percent(summary.error_ratio)}",
         f"  latency     {_percentiles(summary.latency_ms)}",
         f"  service     {_percentiles(summary.service_ms)}",
-        "  replies     " + (" · ".join(f"{k} {v}" for k, v in summary.classes.items()) or "none"),
+        f"  replies     {_counts(summary.classes) or 'none'}",
     ]
+    if summary.sqlstates:
+        lines.append(f"  reasons     {_counts(summary.sqlstates)}")
     if (tally := summary.generator) is not None:
         lines += [
             f"  bytes       {tally.sent_bytes:,} sent, {tally.received_bytes:,} received",
@@ -105,6 +107,10 @@ def summary_lines(plan: Plan, summary: LoadSummary) -> list[str]:
         lines.append(f"  {mark}      {judged.text} ({measured})")
     lines += [f"  INVALID     {reason}" for reason in summary.invalid_because]
     return lines
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return " · ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _generator(tally: Tally) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from perfchaos.recording import Recording, Second
+from perfchaos.sqlstates import class_label
 from perfchaos.workload.arrivals import Arrivals
 from perfchaos.workload.health import unsound
 from perfchaos.workload.plan import Plan
@@ -47,6 +48,9 @@ class LoadSummary:
     latency_ms: Percentiles
     service_ms: Percentiles
     classes: dict[str, int]
+    """Replies by HTTP status, failures by their name."""
+    sqlstates: dict[str, int]
+    """Classes of SQLSTATE that replies named."""
     seconds: tuple[Second, ...]
     generator: Tally | None
     invalid_because: tuple[str, ...]
@@ -84,6 +88,7 @@ class LoadSummary:
             latency_ms=Percentiles(**{k: window.latency_ms(q) for k, q in _QUANTILES.items()}),
             service_ms=Percentiles(**{k: window.service_ms(q) for k, q in _QUANTILES.items()}),
             classes=window.by_class(),
+            sqlstates={class_label(c): count for c, count in window.by_sqlstate().items()},
             seconds=window.per_second(),
             generator=tally,
             invalid_because=unsound(tally) if isinstance(plan.load, Arrivals) else (),

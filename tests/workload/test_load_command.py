@@ -113,6 +113,17 @@ def test_plan_and_recording_are_kept_and_exported(serve: Serve, tmp_path: Path) 
     assert "not empty" in again.output
 
 
+def test_sqlstates_that_replies_name_are_told(serve: Serve, tmp_path: Path) -> None:
+    said = b'{"error": "away", "sqlstate": "57P01"}'
+    reply = b"HTTP/1.1 503 Away\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
+    table = tmp_path / "all.csv"
+    arguments = ("--rate", "50", "--duration", "200ms", "--export", str(table))
+    result = run("load", serve(replying(reply)).url(), *arguments)
+    assert "reasons     sqlstate 57 operator intervention 10" in result.stdout
+    with table.open() as file:
+        assert {row["sqlstate_class"] for row in csv.DictReader(file)} == {"57"}
+
+
 def test_ctrl_c_gives_the_results_so_far(serve: Serve) -> None:
     url = serve(replying(OK)).url()
     command = [sys.executable, "-c", "from perfchaos.cli import main; main()", "load", url]
