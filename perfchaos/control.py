@@ -232,12 +232,19 @@ def _end_of(journal: Data) -> tuple[Status, list[str]]:
         return Status.FAILED, failed + not_rolled_back
     before = journal["steady_states"]["before"]
     if before is not None and not before["steady_state_met"]:
-        return Status.FAILED, ["the steady state was not met before anything was harmed"]
+        return Status.FAILED, [_not_met(before)]
     if journal["status"] in ("interrupted", "aborted", "failed"):
         return Status.ABORTED, ["the experiment was interrupted", *not_rolled_back]
     if not_rolled_back:
         return Status.FAILED, not_rolled_back
     return Status.COMPLETED, []
+
+
+def _not_met(before: Data) -> str:
+    """Which probe deviated first; the verdict's measurements tell of the others."""
+    named = [p["activity"]["name"] for p in before["probes"] if not p.get("tolerance_met", True)]
+    first = f" (first: '{named[0]}')" if named else ""
+    return f"the steady state was not met before anything was harmed{first}"
 
 
 def _failures(runs: Sequence[Data]) -> list[str]:
