@@ -163,6 +163,7 @@ def test_a_stop_file_ends_a_run_even_in_a_blocking_action(
         stop_file(ordered.run_directory).write_text("the shop opens\n")
         assert "stopped: the shop opens" in run.next_line()
         assert lab.harmed() == []
+        assert run.process.wait() == 0  # It was interrupted once, and not in its ending.
 
 
 def test_a_run_that_does_not_end_when_told_is_healed_and_then_killed(
