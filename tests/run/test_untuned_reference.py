@@ -10,16 +10,18 @@ from tests.run.conftest import Chaos, tidy, up
 from tests.stack.conftest import Stack
 
 
-@pytest.fixture(scope="module")
-def untuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The untuned reference system, up."""
-    yield from up(tmp_path_factory.mktemp("untuned"), "untuned")
+@pytest.fixture
+def untuned(tmp_path: Path) -> Iterator[Stack]:
+    """The untuned reference system, up; anew for each test, for it does not recover from one."""
+    yield from up(tmp_path / "stack", "untuned")
 
 
 @pytest.fixture
 def chaos(untuned: Stack, tmp_path: Path) -> Iterator[Chaos]:
     """Runs against the untuned reference system; none leaves anything behind."""
-    yield from tidy(untuned, tmp_path)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    yield from tidy(untuned, folder)
 
 
 def test_without_redis_it_is_critical(chaos: Chaos) -> None:
