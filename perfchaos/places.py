@@ -24,6 +24,11 @@ def runs_dir() -> Path:
     return Path(os.environ.get("PERFCHAOS_RUNS_DIR", "runs")).absolute()
 
 
+def leases_dir() -> Path:
+    """Where the lease files of all runs lie that have not ended in good order, or are alive."""
+    return state_dir() / "leases"
+
+
 def _place(own: str, xdg: str, fallback: str) -> Path:
     if chosen := os.environ.get(own):
         return Path(chosen).absolute()

@@ -29,9 +29,11 @@ if (
 ):
     tempfile.tempdir = str(MEMORY)
 
-# A shell ignores these for what it runs in the background, and every process we start would too.
+# A shell ignores these for what it runs in the background, or nohup does, and every process that
+# we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

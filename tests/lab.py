@@ -1,5 +1,6 @@
 """A laboratory: a real Redis behind a real Toxiproxy, both started as any server is."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,6 +88,7 @@ class Lab:
         else:
             processes.start_again(self.toxiproxy_pid_file)
         processes.resume(self.redis_pid_file)
+        _until_it_answers(lambda: socket.create_connection((HOST, self.redis_port)).close())
         with self.server() as server:
             _until_it_answers(server.proxies)
             if "redis" not in {proxy.name for proxy in server.proxies()}:
@@ -140,8 +142,8 @@ def _start(pid_file: Path, argv: tuple[str, ...], *, data_dir: str | None) -> No
 def _until_it_answers(ask: Callable[[], object]) -> None:
     deadline_s = time.monotonic() + 10
     while time.monotonic() < deadline_s:
-        with suppress(ToxiproxyError):
+        with suppress(ToxiproxyError, ConnectionError):
             ask()
             return
         time.sleep(0.02)
-    raise AssertionError("Toxiproxy does not answer")
+    raise AssertionError("a server of the laboratory does not answer")

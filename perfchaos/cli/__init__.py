@@ -1,22 +1,44 @@
 """The `perfchaos` command: everything around a run that `chaos run` does not do."""
 
 import sys
+from importlib import import_module
 
 import click
 
-from perfchaos.cli import stack
-from perfchaos.cli.audit import audit_group
-from perfchaos.cli.capacity import capacity
-from perfchaos.cli.heal import heal_command, heal_first
-from perfchaos.cli.load import load
-from perfchaos.cli.lock import lock_command, unlock_command
-from perfchaos.cli.matrix import matrix
-from perfchaos.cli.stop import stop_command
 from perfchaos.errors import PerfchaosError
+from perfchaos.places import leases_dir
+
+# What one command stands on is most of what it takes to start, and no other needs it all: each is
+# imported when it is called for.
+_COMMANDS = {
+    "up": "stack.up",
+    "down": "stack.down",
+    "status": "stack.status",
+    "capacity": "capacity.capacity",
+    "load": "load.load",
+    "matrix": "matrix.matrix",
+    "heal": "heal.heal_command",
+    "stop": "stop.stop_command",
+    "lock": "lock.lock_command",
+    "unlock": "lock.unlock_command",
+    "audit": "audit.audit_group",
+}
 
 
 class _Group(click.Group):
     """A command group that answers our own errors with one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, command = _COMMANDS[cmd_name].partition(".")
+        found: click.Command = getattr(import_module(f"perfchaos.cli.{module}"), command)
+        return found
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -31,17 +53,5 @@ class _Group(click.Group):
 @click.pass_context
 def main(context: click.Context) -> None:
     """Chaos experiments under real load, with verdicts that are never falsely green."""
-    heal_first(context.invoked_subcommand or "")
-
-
-main.add_command(stack.up)
-main.add_command(stack.down)
-main.add_command(stack.status)
-main.add_command(capacity)
-main.add_command(load)
-main.add_command(matrix)
-main.add_command(heal_command)
-main.add_command(stop_command)
-main.add_command(lock_command)
-main.add_command(unlock_command)
-main.add_command(audit_group)
+    if any(leases_dir().glob("*.jsonl")):
+        import_module("perfchaos.cli.heal").heal_first(context.invoked_subcommand or "")

@@ -68,6 +68,7 @@ class Revocation:
 
     def __init__(self) -> None:
         self._reason: str | None = None
+        self._heard = False
         self._thrown, self._throw = os.pipe()
         for end in (self._thrown, self._throw):
             weakref.finalize(self, os.close, end)
@@ -84,10 +85,25 @@ class Revocation:
             os.write(self._throw, b"!")  # Never read: it stays thrown.
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for it; whether it is thrown."""
+        """
+        Wait for it; whether it is thrown.
+
+        Who throws it also sends SIGTERM, to a main thread that may not be waiting here. One that
+        was is spared that signal: it would come in the midst of the run's ending.
+        """
         poller = select.poll()
         poller.register(self._thrown, select.POLLIN)
-        return bool(poller.poll(max(timeout_s, 0) * 1000))
+        thrown = bool(poller.poll(max(timeout_s, 0) * 1000))
+        if thrown and not self._heard and threading.current_thread() is threading.main_thread():
+            self._heard = True
+            _spare_one(signal.SIGTERM)
+        return thrown
+
+
+def _spare_one(number: signal.Signals) -> None:
+    """Let the next such signal do nothing; the one after it does again what it does now."""
+    before = signal.getsignal(number)
+    signal.signal(number, lambda *_: signal.signal(number, before))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +203,7 @@ def inject[U: Undo](fault: Fault[U], net: SafetyNet, *, at_most_s: float) -> Ite
         at_most_s=at_most_s,
         what=f"{fault.dependency} {fault.kind!r} on {fault.reach}",
     )
-    if net.revocation.reason is not None:
+    if net.revocation.wait(0):
         raise Revoked(
             f"{fault.dependency} {fault.kind!r} was not injected: {net.revocation.reason}",
             next_step="read the run's timeline",

@@ -31,7 +31,7 @@ from perfchaos.errors import PerfchaosError
 from perfchaos.faults import mechanisms
 from perfchaos.faults.fault import Undo
 from perfchaos.faults.witness import Route, Symptom
-from perfchaos.places import state_dir
+from perfchaos.places import leases_dir
 from perfchaos.processes import Process
 
 type Document = Mapping[str, Any]
@@ -244,11 +244,6 @@ class LeaseFile:
             raise _unwritable(self.path, error) from None
         finally:
             os.close(descriptor)
-
-
-def leases_dir() -> Path:
-    """Where the lease files of all runs lie."""
-    return state_dir() / "leases"
 
 
 def lease_files() -> tuple[LeaseFile, ...]:

@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from perfchaos.errors import PerfchaosError
 from perfchaos.launches import Launch
 from perfchaos.places import cache_dir
@@ -85,6 +83,8 @@ def postgres_server(stack_dir: Path, *, port: int, password: str) -> Server:
             _create_data(home, installation, account, password)
 
     def problem() -> str | None:
+        import psycopg  # noqa: PLC0415 - `perfchaos down` asks nobody, and need not wait for it
+
         try:
             with psycopg.connect(
                 host=HOST,

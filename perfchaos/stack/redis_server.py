@@ -3,11 +3,6 @@
 import shutil
 from pathlib import Path
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
-
 from perfchaos.errors import PerfchaosError
 from perfchaos.launches import Launch, write_private
 from perfchaos.stack.packaged import packaged_file
@@ -31,6 +26,12 @@ def redis_server(stack_dir: Path, *, port: int, password: str) -> Server:
         write_private(configuration, _configuration(data_dir, port, password))
 
     def problem() -> str | None:
+        # `perfchaos down` asks nobody, and need not wait for it.
+        from redis import Redis  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import RedisError  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+
         with Redis(
             host=HOST,
             port=port,

@@ -32,7 +32,7 @@ DOWN_S, HALF_S, WELL_S, END_S = 1.5, 2.7, 3.4, 5.0
 
 @dataclass(slots=True)
 class Script:
-    """What the service does when, and what it has done: (instant, status) in order."""
+    """What the service does when, and what it has done: (reply sent at, status) in that order."""
 
     hangs: bool
     began_ns: int = 0
@@ -79,10 +79,10 @@ def service(script: Script) -> Iterator[int]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status = script.status(int(body))
-            script.enter(status)
             self.send_response(status)
             self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.end_headers()  # This sends it.
+            script.enter(status)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
             """Say nothing."""

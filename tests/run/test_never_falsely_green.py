@@ -1,19 +1,13 @@
 """Whatever goes wrong, `chaos run` says so: it ends non-zero, and names the reason."""
 
 import json
-import os
-import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.run.conftest import Chaos, running_for
+from tests.run.conftest import Chaos
 from tests.stack.conftest import Stack
 
 UNUSED_PORT = 9  # discard: nothing of ours ever listens there
@@ -134,25 +128,13 @@ def test_the_baseline_is_already_broken(chaos: Chaos) -> None:
     assert ended.verdict["band"] == "critical"
     assert ended.verdict["faults"] == []
     assert ended.measured("error_ratio", "baseline")["value"] == 1.0
+    assert "(first: 'webhooks are acknowledged')" in " ".join(ended.verdict["reasons"])
 
 
 def test_too_few_samples_prove_nothing(chaos: Chaos) -> None:
-    ended = chaos.run("redis-timeout.yaml", samples_min=1_000_000)
+    ended = chaos.run("redis-timeout.yaml", outage_s=1, recovery_s=1, samples_min=1_000_000)
     assert ended.exit_code == 1
     assert ended.verdict["band"] == "unknown"
-
-
-def test_the_workload_process_dies(chaos: Chaos) -> None:
-    with chaos.start("redis-timeout.yaml", outage_s=30) as process:
-        _await_event(chaos, "fault in force")
-        (workload,) = _pids(chaos.folder, "perfchaos.workload")
-        os.kill(workload, signal.SIGKILL)
-        ended = chaos.ended(process)
-    assert ended.exit_code == 1
-    assert ended.verdict["status"] == "failed"
-    assert "the load generator died" in " ".join(ended.verdict["reasons"])
-    (fault,) = ended.verdict["faults"]
-    assert fault["healed_at_s"] is not None
 
 
 def test_postgres_cannot_be_asked_for_the_ledger(chaos: Chaos) -> None:
@@ -182,130 +164,9 @@ def test_a_misspelt_threshold(chaos: Chaos) -> None:
     assert ended.exit_code == 1
 
 
-def test_a_misspelt_argument_of_the_control(chaos: Chaos) -> None:
-    experiment = chaos.experiment("redis-timeout.yaml")
-    arguments = experiment["controls"][0]["provider"]["arguments"]
-    arguments["workload"]["warmup_s"] = 1
-    arguments["gard"] = []
-    ended = chaos.run(experiment)
-    assert ended.exit_code == 1
-    assert "warmup_s" in ended.said or "gard" in ended.said
-
-
-def test_a_missing_target_file(chaos: Chaos, tmp_path: Path) -> None:
-    ended = chaos.run("redis-timeout.yaml", target=tmp_path / "nowhere.yaml")
-    assert ended.exit_code == 1
-    assert "nowhere.yaml" in ended.said
-    assert "Traceback" not in ended.said
-
-
-def test_a_malformed_target_file_is_told_all_its_mistakes(chaos: Chaos) -> None:
-    target = chaos.target
-    del target["name"]
-    target["redis"]["port"] = "six"
-    target["webhook"]["acknowledge"] = [200]
-    ended = chaos.run("redis-timeout.yaml", target=target)
-    assert ended.exit_code == 1
-    for mistake in ("'name' is a required property", "redis.port", "acknowledge"):
-        assert mistake in ended.said
-    assert "Traceback" not in ended.said
-
-
-def test_a_target_outside_its_own_blast_radius(chaos: Chaos) -> None:
-    target = chaos.target
-    target["blast_radius"]["addresses"] = ["10.9.8.7"]
-    ended = chaos.run("redis-timeout.yaml", target=target)
-    assert ended.exit_code == 1
-    assert "blast_radius.addresses" in ended.said
-    assert ended.verdict == {}
-
-
 def test_a_proxy_outside_the_blast_radius(chaos: Chaos) -> None:
     target = chaos.target
     target["blast_radius"]["proxies"] = ["postgres"]
     ended = chaos.run("redis-timeout.yaml", target=target)
     assert ended.exit_code == 1
     assert "blast_radius.proxies" in ended.said
-
-
-def test_the_untuned_reference_is_critical(untuned: Stack, tmp_path: Path) -> None:
-    chaos = Chaos(stack=untuned, folder=tmp_path)
-    # Slowly: it holds no more than this with all it leans on in order.
-    ended = chaos.run("redis-timeout.yaml", rate_per_s=20, outage_s=6, samples_min=30)
-    assert ended.exit_code == 1
-    assert ended.verdict["status"] == "completed", ended.said
-    assert ended.verdict["band"] == "critical"
-    outage = ended.measured("error_ratio", "outage")
-    assert outage["value"] > 0.5
-    assert outage["advice"][0] == "system unusable"
-    assert chaos.leases() == []
-
-
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        (signal.SIGKILL,),
-        (signal.SIGTERM,),
-        (signal.SIGINT,),
-        (signal.SIGHUP,),
-        (signal.SIGTERM, signal.SIGINT),
-    ],
-)
-def test_a_run_that_is_killed_is_healed_and_aborted(
-    chaos: Chaos, numbers: tuple[signal.Signals, ...]
-) -> None:
-    with chaos.start("redis-timeout.yaml", outage_s=30) as process:
-        _await_event(chaos, "fault in force")
-        for number in numbers:
-            process.send_signal(number)
-        process.communicate(timeout=30)
-    _await_event(chaos, "fault back to normal")
-    _await(lambda: not running_for(chaos.folder))
-    verdict = json.loads((chaos.folder / "runs" / "latest" / "verdict.json").read_text())
-    assert process.returncode != 0
-    assert verdict["status"] == "aborted"
-    assert verdict["exit_code"] == 1
-
-
-def test_a_rollback_that_fails_too_does_not_hide_that_the_run_was_interrupted(
-    chaos: Chaos,
-) -> None:
-    experiment = chaos.experiment("redis-timeout.yaml")
-    nothing_there = str(chaos.folder / "nothing")
-    provider = {
-        "type": "python",
-        "module": "os",
-        "func": "remove",
-        "arguments": {"path": nothing_there},
-    }
-    experiment["rollbacks"].append({"name": "tidy up", "type": "action", "provider": provider})
-    with chaos.start(experiment, outage_s=30) as process:
-        _await_event(chaos, "fault in force")
-        process.send_signal(signal.SIGINT)
-        ended = chaos.ended(process)
-    assert ended.verdict["status"] == "aborted"
-    assert any("tidy up" in reason for reason in ended.verdict["reasons"])
-
-
-def _await_event(chaos: Chaos, name: str) -> None:
-    timeline = chaos.folder / "runs" / "latest" / "timeline.jsonl"
-    _await(lambda: timeline.exists() and f'"event": "{name}"' in timeline.read_text())
-
-
-def _await(condition: Any, *, within_s: float = 30.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
-
-
-def _pids(folder: Path, module: str) -> list[int]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode()
-        except OSError:
-            continue
-        if module in command and str(folder) in command:
-            found.append(int(process.name))
-    return found

@@ -10,7 +10,12 @@ from tests.run.conftest import Chaos
 from tests.stack.conftest import Stack
 
 # The recovery is asked of the baseline too, and takes five seconds to be called sustained.
-SHORT: dict[str, Any] = {"baseline_s": 6, "recovery_s": 20, "samples_min": 100}
+SHORT: dict[str, Any] = {
+    "rate_per_s": 100,
+    "baseline_s": 6,
+    "recovery_s": 20,
+    "samples_min": 100,
+}
 
 
 def test_the_tuned_reference_recovers_from_a_crash_and_loses_nothing(

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from perfchaos.cli import main
 from perfchaos.safety import audit
 from tests.lab import Lab
+from tests.safety.driven import driven
 from tests.safety.driver import Orders
-from tests.safety.test_watchdog import driven
 
 pytestmark = pytest.mark.usefixtures("state")
 

@@ -12,8 +12,8 @@ from perfchaos.recording import Outcome, Recorder
 from perfchaos.safety import StopCondition, read_conditions
 from perfchaos.safety.guard import Guard
 from tests.lab import Lab
+from tests.safety.driven import driven
 from tests.safety.driver import Orders
-from tests.safety.test_watchdog import driven
 
 ERRORS = StopCondition(stop_when="error_ratio", above=0.5, window_s=5)
 SLOW = StopCondition(stop_when="latency_p99_ms", above=500, window_s=5)

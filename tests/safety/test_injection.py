@@ -298,6 +298,24 @@ def test_the_first_reason_of_a_revocation_stays(net: SafetyNet) -> None:
     assert net.revocation.reason == "first"
 
 
+def test_a_run_that_heard_of_its_revocation_is_spared_the_signal_that_comes_with_it(
+    net: SafetyNet,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        net.revocation.revoke("enough")
+        assert net.revocation.wait(0)
+        assert net.revocation.wait(0)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_signal_does_not_end_a_healing_half_way(
     lab: Lab, net: SafetyNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

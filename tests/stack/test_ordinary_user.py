@@ -62,7 +62,7 @@ def test_the_stack_works_as_an_ordinary_user(place: Path) -> None:
     done = subprocess.run(
         [
             *(python, "-m", "pytest", "-p", "no:cacheprovider", "--basetemp", home / "tmp"),
-            *("tests/stack/test_embedded.py", "-k", TESTS),
+            *("tests/stack", "-k", TESTS),
         ],
         cwd=place / "project",
         user=nobody.pw_uid,

@@ -135,7 +135,8 @@ def test_a_slow_drip_ends_at_the_timeout(serve: Serve, drive: Drive) -> None:
 
     server = serve(behave)
     driven = drive(RequestTemplate(url=server.url(), timeout_s=1))
-    assert driven.classes == {"timeout": PLANNED}
+    # One that a busy machine sent late is given up at the end of the load, its time not yet over.
+    assert driven.classes["timeout"] + driven.classes.get("stopped", 0) == PLANNED
     latest_ms = driven.window.service_ms(1.0)
     assert latest_ms is not None
     assert latest_ms >= 1000
