@@ -124,6 +124,21 @@ class RemoveNetem:
             for interface in self.interfaces
         )
 
+    def see_it_in_force(self) -> None:
+        """
+        See, at the end of the hold, that it is still impaired: a restart takes netem away.
+
+        Raises:
+            FaultUndone: it is not.
+            ContainerGone: it was removed meanwhile.
+
+        """
+        with ContainerEngine(self.container.engine) as engine:
+            if not engine.state(self.container.id).running:
+                raise self.container.undone("does not run any more")
+            if set(self.impaired(engine)) != set(self.interfaces):
+                raise self.container.undone("is no longer impaired")
+
     def impaired(self, engine: ContainerEngine) -> list[str]:
         """The interfaces on which netem is in force."""
         disciplines = _disciplines(engine, self.container)
