@@ -4,7 +4,7 @@
 EXPERIMENT ?= experiments/redis-timeout.yaml
 BIN := .venv/bin
 # Whole systems under load: beside the hurried small tests they would not be given their time.
-WHOLE := tests/run tests/race tests/reference tests/stack
+WHOLE := tests/run tests/race tests/reference tests/stack tests/docker
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else
 	@$(BIN)/python -m pytest -n 4 --dist loadfile $(addprefix --ignore=,$(WITHOUT) $(WHOLE)) tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(WHOLE)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(filter-out $(WITHOUT),$(WHOLE))
 endif
 
 torture: setup ## End runs in every way at random moments: KILLS=100 EACH=10

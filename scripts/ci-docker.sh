@@ -5,6 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CI=true
 
-images=$(scripts/docker-images.sh)
-# shellcheck disable=SC2086 - NAME=value, one a line
-exec env $images .venv/bin/python -m pytest tests/docker
+names=$(mktemp)
+trap 'rm -f "$names"' EXIT
+trap 'kill $!; wait; exit 143' INT TERM
+scripts/docker-images.sh >"$names" & # In the background, so that a signal is heard at once.
+wait $!
+mapfile -t images <"$names"
+rm -f "$names"
+exec env "${images[@]}" .venv/bin/python -m pytest tests/docker "$@"

@@ -8,6 +8,7 @@ missing engine would hide everything they are for.
 import os
 import random
 import re
+import signal
 import socket
 import time
 import uuid
@@ -91,6 +92,14 @@ class RedisInContainer:
 
 
 type Run = Callable[..., RedisInContainer]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def ends_in_order() -> Iterator[None]:
+    """A SIGTERM ends these tests as Ctrl-C does: what they have started is taken away."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
