@@ -45,10 +45,11 @@ take_cache() {
         flock --timeout 300 8 || fail "it is still running: end its with-docker.sh first"
     }
     for _ in $(seq 300); do
-        leftover || return 0
+        leftover || break
         sleep 0.1
     done
-    fail "an engine left over does not end: see process $(cat "$cache/engine.pid")"
+    leftover && fail "an engine left over does not end: see process $(cat "$cache/engine.pid")"
+    rm -f "$cache/engine.pid" # Its number may be another process's by now.
 }
 
 start_engine() {
