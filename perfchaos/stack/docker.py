@@ -206,7 +206,10 @@ def _take_down(home: Path, *, keep_data: bool) -> None:
     if keep_data:
         _compose(home, ["stop", *stop], environment)
         return
-    _compose(home, ["down", "--volumes", "--remove-orphans", *stop], environment)
+    take_all = ["down", "--volumes", "--remove-orphans", *stop]
+    _compose(home, take_all, environment)
+    if _containers(home):  # What an interrupted 'up' had asked for may have come only now.
+        _compose(home, take_all, environment)
     for name in ("proxies.json", "service.env"):
         (home / name).unlink(missing_ok=True)
     secrets_file(home).unlink(missing_ok=True)
