@@ -33,7 +33,7 @@ def faults_of(ended: Ended) -> list[tuple[str, bool]]:
 
 
 def test_redis_is_killed_and_started_with_its_data_and_emptied(chaos: Chaos) -> None:
-    ended = chaos.run("redis-crash.yaml", outage_s=2, between_s=2)
+    ended = chaos.run("redis-crash.yaml", outage_s=2, between_s=2, recovery_s=6)
     assert ended.exit_code == 0, ended.said
     assert faults_of(ended) == [("refused", True), ("crash", True)] * 2
     assert ended.verdict["ledger"]["lost"] == 0
@@ -45,10 +45,11 @@ def test_a_killed_postgres_recovers_and_loses_nothing_acknowledged(chaos: Chaos)
     assert faults_of(ended) == [("crash", True)]
     # From the kill to the first write, what of it is Postgres's own, and to being as before.
     first_write = ended.measured("first_write_s", "recovery")["value"]
-    server = ended.measured("server_time_s", "recovery")["value"]
+    server = ended.measured("server_time_s", "recovery")
     recovery = ended.measured("recovery_time_s", "recovery")["value"]
     assert 0 < first_write <= recovery
-    assert 0 < server <= recovery
+    # Seen by looks of our own, so it may be told that much later than the clients lived it.
+    assert 0 < server["value"] <= recovery + server["evidence"]["resolution_s"]
     assert ended.verdict["ledger"]["lost"] == 0
 
 
