@@ -175,6 +175,12 @@ def _disciplines(engine: ContainerEngine, container: Container) -> dict[str, str
 
 def _tc(engine: ContainerEngine, container: Container, arguments: Sequence[str]) -> str:
     code, output = engine.run_inside(container.id, ("tc", *arguments))
+    if code in (126, 127) and "not permitted" in output:
+        raise PerfchaosError(
+            f"the engine may not give a process in {container} rights over its network ({output})",
+            next_step="see why 'docker exec --privileged' fails there, or use a toxic on a proxy "
+            "before it",
+        )
     if code in (126, 127):
         raise PerfchaosError(
             f"{container} has no 'tc', so its packets cannot be delayed or lost",

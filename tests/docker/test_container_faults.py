@@ -152,7 +152,8 @@ def test_packets_are_late_or_the_kernel_is_said_to_lack_it(
         with inject(fault, allowing(net, redis), at_most_s=30) as injected:
             assert injected.in_force is not None
     except PerfchaosError as error:
-        assert "no netem" in str(error) or "no 'tc'" in str(error)  # noqa: PT017 - either is right
+        lacking = ("no netem", "no 'tc'", "'docker exec --privileged' fails")
+        assert any(what in str(error) for what in lacking)  # noqa: PT017 - each is right somewhere
     assert redis.ask("PING") == b"+PONG\r\n"
     assert net.leases.read().open == ()
 
