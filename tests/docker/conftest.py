@@ -149,9 +149,11 @@ def standing(
     """A stack that is up in containers, for all tests: they leave it as they found it."""
     fresh = new_stack(tmp_path_factory.mktemp("standing") / "state")
     fresh = replace(fresh, environment={**fresh.environment, **images})
-    fresh.up("--docker")
-    yield fresh
-    fresh.run("down")
+    try:  # An interrupted 'up' is waited for by the 'down'.
+        fresh.up("--docker")
+        yield fresh
+    finally:
+        fresh.run("down")
 
 
 @pytest.fixture(scope="session")
