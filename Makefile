@@ -5,7 +5,7 @@ EXPERIMENT ?= experiments/redis-timeout.yaml
 BIN := .venv/bin
 # Whole systems under load: beside the hurried small tests they would not be given their time.
 # The files that take long come first, so that those who share them end together.
-WHOLE := tests/run tests/stack tests/race tests/reference
+WHOLE := tests/docker tests/run tests/stack tests/race tests/reference
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else
 	@$(BIN)/python -m pytest -n 4 --dist loadfile $(addprefix --ignore=,$(WITHOUT) $(WHOLE)) tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(WHOLE)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(filter-out $(WITHOUT),$(WHOLE))
 endif
 
 torture: setup ## End runs in every way at random moments: KILLS=100 EACH=10

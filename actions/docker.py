@@ -19,6 +19,10 @@ from perfchaos.faults import (
     Fault,
     contained,
 )
+from perfchaos.faults.container_cut_off import ConnectContainer
+from perfchaos.faults.container_impaired import RemoveNetem
+from perfchaos.faults.container_paused import UnpauseContainer
+from perfchaos.faults.container_squeezed import RestoreLimits
 from perfchaos.faults.container_start import StartContainer
 from perfchaos.run import scene
 from perfchaos.safety import FaultVanished
@@ -90,7 +94,10 @@ def _of(container: str) -> Contained:
 
 def _hold(fault: Fault[Any], duration_s: float) -> None:
     with scene().outage(fault, at_most_s=duration_s + HEAL_WITHIN_S) as injected:
+        undo = injected.lease.undo
+        assert isinstance(undo, UnpauseContainer | ConnectContainer | RestoreLimits | RemoveNetem)
         injected.hold(duration_s)
+        undo.see_it_in_force()
 
 
 def _end(fault: Fault[StartContainer], duration_s: float, grace_s: int = 0) -> None:

@@ -159,7 +159,9 @@ class ContainerEngine:
     def labelled(self, *labels: str) -> tuple[ContainerState, ...]:
         """All containers, running or not, that carry all of the labels, each `key=value`."""
         with self._asking(f"the containers labelled {', '.join(labels)}"):
-            found = self._ready.containers.list(all=True, filters={"label": list(labels)})
+            found = self._ready.containers.list(
+                all=True, filters={"label": list(labels)}, ignore_removed=True
+            )
             return tuple(_state(container.attrs) for container in found)
 
     def kill(self, container: str, signal: str) -> None:

@@ -83,6 +83,13 @@ class Container:
             next_step="create it anew ('docker compose up --detach')",
         )
 
+    def undone(self, found: str) -> FaultUndone:
+        """The error to raise where a fault of it is over before its time; `found` is how it is."""
+        return FaultUndone(
+            f"{self} {found}, so the fault was not in force all the time",
+            next_step="find out who else changes it during the run",
+        )
+
     def await_state(
         self, engine: ContainerEngine, wanted: Callable[[ContainerState], bool], within_s: float
     ) -> ContainerState:

@@ -89,6 +89,20 @@ class ConnectContainer:
             for attachment in self.attachments
         )
 
+    def see_it_in_force(self) -> None:
+        """
+        See, at the end of the hold, that nobody else connected it.
+
+        Raises:
+            FaultUndone: somebody has.
+            ContainerGone: it was removed meanwhile.
+
+        """
+        with ContainerEngine(self.container.engine) as engine:
+            engine.state(self.container.id)
+            if self.missing(engine) != self.attachments:
+                raise self.container.undone("is connected again")
+
     def missing(self, engine: ContainerEngine) -> tuple[Attachment, ...]:
         """The networks it is not on; none if it is gone and another runs in its place."""
         state = self.container.left(engine)

@@ -124,6 +124,21 @@ class RemoveNetem:
             for interface in self.interfaces
         )
 
+    def see_it_in_force(self) -> None:
+        """
+        See, at the end of the hold, that it is still impaired: a restart takes netem away.
+
+        Raises:
+            FaultUndone: it is not.
+            ContainerGone: it was removed meanwhile.
+
+        """
+        with ContainerEngine(self.container.engine) as engine:
+            if not engine.state(self.container.id).running:
+                raise self.container.undone("does not run any more")
+            if set(self.impaired(engine)) != set(self.interfaces):
+                raise self.container.undone("is no longer impaired")
+
     def impaired(self, engine: ContainerEngine) -> list[str]:
         """The interfaces on which netem is in force."""
         disciplines = _disciplines(engine, self.container)
@@ -160,6 +175,12 @@ def _disciplines(engine: ContainerEngine, container: Container) -> dict[str, str
 
 def _tc(engine: ContainerEngine, container: Container, arguments: Sequence[str]) -> str:
     code, output = engine.run_inside(container.id, ("tc", *arguments))
+    if code in (126, 127) and "not permitted" in output:
+        raise PerfchaosError(
+            f"the engine may not give a process in {container} rights over its network ({output})",
+            next_step="see why 'docker exec --privileged' fails there, or use a toxic on a proxy "
+            "before it",
+        )
     if code in (126, 127):
         raise PerfchaosError(
             f"{container} has no 'tc', so its packets cannot be delayed or lost",

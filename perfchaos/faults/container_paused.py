@@ -68,6 +68,20 @@ class UnpauseContainer:
     def __str__(self) -> str:
         return f"docker unpause {self.container.name}"
 
+    def see_it_in_force(self) -> None:
+        """
+        See, at the end of the hold, that nobody else let it go on.
+
+        Raises:
+            FaultUndone: somebody has.
+            ContainerGone: it was removed meanwhile.
+
+        """
+        with ContainerEngine(self.container.engine) as engine:
+            status = engine.state(self.container.id).status
+        if status != "paused":
+            raise self.container.undone(f"is {status}, no longer paused")
+
     def replay(self) -> None:
         """Unpause it and see that it runs; one that has ended meanwhile needs nothing."""
         with ContainerEngine(self.container.engine) as engine:

@@ -113,6 +113,19 @@ class RestoreLimits:
                 f"{self.container} has {now}, not {wanted}", next_step="see who else limits it"
             )
 
+    def see_it_in_force(self) -> None:
+        """
+        See, at the end of the hold, that nobody else gave it its limits back.
+
+        Raises:
+            FaultUndone: somebody has.
+            ContainerGone: it was removed meanwhile.
+
+        """
+        with ContainerEngine(self.container.engine) as engine:
+            if engine.state(self.container.id).limits == self.before:
+                raise self.container.undone("has the limits it had")
+
     def replay(self) -> None:
         """Set the limits it had, and see that they are set."""
         with ContainerEngine(self.container.engine) as engine:

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,6 +42,7 @@ _SERVICES = {
 _READY_TIMEOUT_S = 60.0
 _COMPOSE_TIMEOUT_S = 900.0  # The first time it may pull and build images.
 _STOP_TIMEOUT_S = 5
+_LOOK_S = 0.1
 
 
 def up(*, ports: Ports, profile: str | None, tell: Tell) -> list[str]:
@@ -69,7 +70,7 @@ def up(*, ports: Ports, profile: str | None, tell: Tell) -> list[str]:
         except BaseException:
             with undisturbed():
                 if not running:
-                    _take_down(home, keep_data=before is not None)
+                    _give_up(home, tell, keep_data=before is not None)
             raise
         now = [state for state in _containers(home) if state.running]
         return [_service_of(state) for state in now if state.name not in running]
@@ -110,6 +111,14 @@ def project_of(home: Path) -> str:
     return f"perfchaos-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}"
 
 
+def _give_up(home: Path, tell: Tell, *, keep_data: bool) -> None:
+    """Take down what did not get up; why it did not is the error to be told."""
+    try:
+        _take_down(home, keep_data=keep_data)
+    except PerfchaosError as error:
+        tell(f"what was started of it could not be taken down: {error}")
+
+
 def _bring_up(home: Path, settings: Settings, tell: Tell) -> None:
     ports = settings.ports
     proxies = proxies_between(
@@ -125,31 +134,65 @@ def _bring_up(home: Path, settings: Settings, tell: Tell) -> None:
     if "PERFCHAOS_SERVICE_IMAGE" not in environment:
         tell("building the image of the order service, if its code has changed")
         _compose(home, ["build", "service"], environment)
-    _compose(home, ["up", "--detach", "--remove-orphans"], environment)
-    _await_ready(home, ports)
+    _let_go_on(home)
+    ended_before = {(state.id, state.started_at) for state in _containers(home) if state.down}
+    try:
+        _compose(home, ["up", "--detach", "--remove-orphans"], environment)
+        _await_ready(home, ports)
+    except PerfchaosError:
+        # What a container said when it failed tells more than what became of the others.
+        _see_none_failed(home, since=ended_before)
+        raise
     write_target(home, ports=ports, project=project_of(home))
 
 
 def _await_ready(home: Path, ports: Ports) -> None:
-    """Wait until the order service says that it works; raises PerfchaosError if it does not."""
+    """
+    Wait until the order service says that it works, and every health check that its container does.
+
+    Raises PerfchaosError if they do not.
+    """
     deadline_s = time.monotonic() + _READY_TIMEOUT_S
     problem = "it did not answer"
     while time.monotonic() < deadline_s:
         try:
             status, body = get(ports.service, "/health")
-            if status == 200:
-                return
             problem = f"/health says {status} ({body[:200].decode(errors='replace')})"
         except OSError as error:
-            problem = str(error)
-        if down := [s for s in _containers(home) if s.status == "exited" and s.exit_code != 0]:
-            problem = f"{down[0]} ended with exit code {down[0].exit_code}"
+            status, problem = None, str(error)
+        states = _containers(home)
+        unwell = [state for state in states if state.health not in (None, "healthy")]
+        if status == 200 and not unwell:
+            return
+        if status == 200:
+            problem = f"the health check of {unwell[0]} says {unwell[0].health}"
+        if any(state.down and state.exit_code != 0 for state in states):
             break
-        time.sleep(0.05)
+        time.sleep(_LOOK_S)
     raise PerfchaosError(
-        f"the order service did not get ready: {problem}",
-        next_step=f"read 'docker logs {project_of(home)}-service'",
+        f"the stack did not get ready: {problem}",
+        next_step="bring it up again; 'docker events' shows what becomes of its containers",
     )
+
+
+def _see_none_failed(home: Path, *, since: Collection[tuple[str, str]]) -> None:
+    """Raises PerfchaosError, with its last words, if a container failed since those had ended."""
+    for state in _containers(home):
+        if state.down and state.exit_code != 0 and (state.id, state.started_at) not in since:
+            with ContainerEngine(engine_address()) as engine:
+                words = engine.last_words(state.id)
+            raise PerfchaosError(
+                f"{state} ended with exit code {state.exit_code} ({words})",
+                next_step="correct that, and bring the stack up again",
+            )
+
+
+def _let_go_on(home: Path) -> None:
+    """Unpause what is paused: nothing in it would hear that it is to start or to end."""
+    for state in _containers(home):
+        if state.status == "paused":
+            with ContainerEngine(engine_address()) as engine:
+                engine.unpause(state.id)
 
 
 def _take_down(home: Path, *, keep_data: bool) -> None:
@@ -158,15 +201,15 @@ def _take_down(home: Path, *, keep_data: bool) -> None:
         return
     environment = _environment(home, settings)
     stop = ["--timeout", str(_STOP_TIMEOUT_S)]
-    for state in _containers(home):
-        if state.status == "paused":  # Nothing in it would hear that it is to end.
-            with ContainerEngine(engine_address()) as engine:
-                engine.unpause(state.id)
+    _let_go_on(home)
     (home / "target.yaml").unlink(missing_ok=True)
     if keep_data:
         _compose(home, ["stop", *stop], environment)
         return
-    _compose(home, ["down", "--volumes", "--remove-orphans", *stop], environment)
+    take_all = ["down", "--volumes", "--remove-orphans", *stop]
+    _compose(home, take_all, environment)
+    if _containers(home):  # What an interrupted 'up' had asked for may have come only now.
+        _compose(home, take_all, environment)
     for name in ("proxies.json", "service.env"):
         (home / name).unlink(missing_ok=True)
     secrets_file(home).unlink(missing_ok=True)
@@ -175,9 +218,10 @@ def _take_down(home: Path, *, keep_data: bool) -> None:
 
 def _compose(home: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run compose on our project; raises PerfchaosError, with its last words, if it fails."""
-    command = [*_compose_command(), "--file", str(COMPOSE_FILE), "--project-name", project_of(home)]
+    program = _compose_command()
+    about = ("--file", str(COMPOSE_FILE), "--project-name", project_of(home))
     done = subprocess.run(
-        [*command, *arguments],
+        [*program, *about, *arguments],
         env={**environment, "COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -188,22 +232,22 @@ def _compose(home: Path, arguments: Sequence[str], environment: Mapping[str, str
     if done.returncode != 0:
         said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-4:])
         raise PerfchaosError(
-            f"'{' '.join(command[:1])} compose {arguments[0]}' failed ({said})",
-            next_step="where no image can be pulled, 'make up-docker' makes them from packages",
+            f"'{' '.join(program)} {arguments[0]}' failed ({said})",
+            next_step="run 'perfchaos down' again"
+            if arguments[0] in ("down", "stop")
+            else "where no image can be pulled, 'make up-docker' makes them from packages",
         )
 
 
 def _compose_command() -> tuple[str, ...]:
     """`docker compose` where its plugin is installed, else `docker-compose`."""
-    docker = shutil.which("docker")
-    if docker is not None:
-        plugin = subprocess.run(
-            [docker, "compose", "version"], capture_output=True, check=False, timeout=20
-        )
-        if plugin.returncode == 0:
-            return docker, "compose"
-    if alone_standing := shutil.which("docker-compose"):
-        return (alone_standing,)
+    if shutil.which("docker"):
+        plugin = ("docker", "compose")
+        asked = subprocess.run([*plugin, "version"], capture_output=True, check=False, timeout=20)
+        if asked.returncode == 0:
+            return plugin
+    if shutil.which("docker-compose"):
+        return ("docker-compose",)
     raise PerfchaosError(
         "there is neither 'docker compose' nor 'docker-compose'",
         next_step="install Docker's compose plugin",

@@ -1,5 +1,5 @@
 """
-A real engine, and a real Redis in a container of it.
+A real engine, a real Redis in a container of it, and the reference system in containers.
 
 Without an engine these tests skip, with the reason; where `CI` is set they fail, for there a
 missing engine would hide everything they are for.
@@ -7,10 +7,12 @@ missing engine would hide everything they are for.
 
 import os
 import random
+import re
+import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,13 +26,25 @@ from perfchaos.faults import Contained, Container, Route, Witness
 from perfchaos.faults.witness import Fate, Symptom
 from perfchaos.processes import Process
 from perfchaos.safety import LeaseFile, RunRecord, SafetyNet
+from perfchaos.stack.docker import COMPOSE_FILE
 from perfchaos.target import BlastRadius
 from perfchaos.target import Container as Allowed
 from perfchaos.timeline import Timeline
+from tests.stack.conftest import Stack, new_stack
 
 HOST = "127.0.0.1"
 LABEL = "perfchaos.tests"
-_IMAGES = (os.environ.get("PERFCHAOS_REDIS_IMAGE"), "redis:8", "perfchaos-local/redis")
+# Those of scripts/docker-images.sh, by the variables that name them to compose.
+_LOCAL = {
+    f"PERFCHAOS_{name.upper()}_IMAGE": f"perfchaos-local/{name}:latest"
+    for name in ("postgres", "redis", "toxiproxy", "python")
+}
+_OFFICIAL = {
+    name: image
+    for name, image in re.findall(r"\$\{(\w+_IMAGE):-([^}]+)\}", COMPOSE_FILE.read_text())
+    if name in _LOCAL
+}
+_REDIS = "PERFCHAOS_REDIS_IMAGE"
 # Below the ephemeral range, and none of the stack's.
 _PORTS = range(27_600, 27_900)
 
@@ -80,6 +94,14 @@ class RedisInContainer:
 type Run = Callable[..., RedisInContainer]
 
 
+@pytest.fixture(scope="package", autouse=True)
+def ends_in_order() -> Iterator[None]:
+    """A SIGTERM ends these tests as Ctrl-C does: what they have started is taken away."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture(scope="session")
 def client() -> Iterator[Any]:
     """The package's client of the engine."""
@@ -94,14 +116,44 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def image(client: Any) -> str:
-    """A Redis image that is here."""
+def images(client: Any) -> Mapping[str, str]:
+    """The images to use: those that the environment names, else the official ones, else ours."""
     here = {tag for found in client.images.list() for tag in found.tags}
-    names = [name if ":" in name else f"{name}:latest" for name in filter(None, _IMAGES)]
-    found = next((name for name in names if name in here), None)
-    if found is None:
-        _give_up("there is no Redis image: run 'docker pull redis:8' or scripts/docker-images.sh")
-    return found
+    ours = _OFFICIAL[_REDIS] not in here and here.issuperset(_LOCAL.values())
+    named = {name: os.environ[name] for name in _LOCAL if name in os.environ}
+    chosen = {**(_LOCAL if ours else _OFFICIAL), **named}
+    if not here & {chosen[_REDIS], f"{chosen[_REDIS]}:latest"}:
+        _give_up(f"the image {chosen[_REDIS]} is not here: pull it or run scripts/docker-images.sh")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def image(images: Mapping[str, str]) -> str:
+    """A Redis image that is here."""
+    return images[_REDIS]
+
+
+@pytest.fixture
+def stack(images: Mapping[str, str], tmp_path: Path) -> Iterator[Stack]:
+    """A stack that is not up; what its containers leave is taken away."""
+    fresh = new_stack(tmp_path / "state")
+    fresh = replace(fresh, environment={**fresh.environment, **images})
+    yield fresh
+    fresh.run("down")
+
+
+@pytest.fixture(scope="package")
+def standing(
+    images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A stack that is up in containers, for all tests: they leave it as they found it."""
+    fresh = new_stack(tmp_path_factory.mktemp("standing") / "state")
+    fresh = replace(fresh, environment={**fresh.environment, **images})
+    try:  # An interrupted 'up' is waited for by the 'down'.
+        fresh.up("--docker")
+        yield fresh
+    finally:
+        fresh.run("down")
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +161,9 @@ def label(client: Any) -> Iterator[str]:
     """A label of this session alone: what carries it is taken away at the end."""
     label = f"{LABEL}={uuid.uuid4().hex[:12]}"
     yield label
-    for container in client.containers.list(all=True, filters={"label": label}):
+    for container in client.containers.list(
+        all=True, filters={"label": label}, ignore_removed=True
+    ):
         container.remove(force=True, v=True)
     for network in client.networks.list(filters={"label": label}):
         network.remove()

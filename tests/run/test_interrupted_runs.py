@@ -3,25 +3,17 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.run.conftest import Chaos, running_for
+from tests.waiting import eventually
 
 
 def await_event(chaos: Chaos, name: str) -> None:
     timeline = chaos.folder / "runs" / "latest" / "timeline.jsonl"
     eventually(lambda: timeline.exists() and f'"event": "{name}"' in timeline.read_text())
-
-
-def eventually(condition: Callable[[], object], *, within_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
 
 
 def pids(folder: Path, module: str) -> list[int]:

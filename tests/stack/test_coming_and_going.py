@@ -4,8 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,7 @@ from perfchaos.stack.packaged import packaged_file
 from perfchaos.stack.ports import HOST
 from tests.stack.clients import NAMES, family, postgres, table_exists
 from tests.stack.conftest import Stack
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
+from tests.waiting import eventually
 
 
 def test_down_leaves_nothing_not_even_of_a_paused_server(stack: Stack) -> None:
