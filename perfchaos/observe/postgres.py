@@ -13,6 +13,7 @@ see it lost.
 import contextlib
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,9 @@ _TRY_EVERY_S = 0.03
 # A session knows the settings of its birth, so it is renewed this often.
 _RENEWED_EVERY_S = 0.5
 _PATIENCE_S = 1.0
+_KNOCK_S = 0.5
+# What every server answers at once, with a yes or a no, before it knows who asks.
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 _SPARING_PROOF = f"{PROOF_OF_WRITING}, set_config('synchronous_commit', 'off', true)"
 
@@ -188,6 +192,8 @@ class PostgresLook:
         """A young session; the old one is kept where there is no other to be had."""
         if self._session is not None and time.monotonic() - self._born_s < _RENEWED_EVERY_S:
             return
+        if self._session is None and not _answers(self._login):
+            raise psycopg.OperationalError("it does not answer")
         young = connect(self._login)
         self._hang_up()
         self._session, self._born_s = young, time.monotonic()
@@ -196,6 +202,23 @@ class PostgresLook:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def _answers(login: Login) -> bool:
+    """
+    Whether anything answers there soon.
+
+    A client library waits two seconds at least. A container that has just been started swallows
+    the first connection for one of them, and a second connection a moment later is served.
+    """
+    if login.host.startswith("/"):
+        return True  # A socket in the file system has nothing between.
+    try:
+        with socket.create_connection((login.host, login.port), timeout=_KNOCK_S) as knock:
+            knock.sendall(_SSL_REQUEST)
+            return bool(knock.recv(1))
+    except OSError:
+        return False
 
 
 def _writes(session: Connection, *, durably: bool) -> bool:
