@@ -116,7 +116,14 @@ TRIALS = MappingProxyType(
                     phase="recovery",
                 ),
             ),
-            short={"warm_up_s": 1, "baseline_s": 5, "outage_s": 6, "recovery_s": 8, "settled_s": 3},
+            short={
+                "warm_up_s": 1,
+                "baseline_s": 5,
+                "outage_s": 6,
+                "recovery_s": 8,
+                "settled_s": 3,
+                "samples_min": 100,
+            },
         ),
         "postgres": Trial(
             questions=tuple(
