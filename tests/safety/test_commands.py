@@ -61,6 +61,7 @@ def test_stop_heals_and_ends_the_run(lab: Lab, tmp_path: Path) -> None:
         assert (result.exit_code, result.output) == (0, "run-1: stopped\n")
         assert lab.harmed() == []
         assert "stopped: the shop opens" in run.next_line()
+        assert run.process.wait(60) == 0
     assert [entry.event for entry in audit.entries()][-1] in ("stopped", "run ended")
 
 
