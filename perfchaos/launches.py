@@ -79,7 +79,7 @@ class Launch:
         path = launch_file(pid_file)
         try:
             record = json.loads(path.read_text())
-            lists = {name: tuple(record.get(name, ())) for name in _LISTS}
+            lists = {name: tuple(record[name]) for name in _LISTS if name in record}
             return cls(**(record | lists))
         except FileNotFoundError as error:
             raise PerfchaosError(
@@ -103,11 +103,9 @@ def launch_file(pid_file: Path) -> Path:
     return beside if beside.exists() else _learned(pid_file, ".json")
 
 
-def lock_file(pid_file: Path) -> Path:
+def lock_file(pid_file: Path, launch: Launch) -> Path:
     """What whoever starts the server holds; a foreign pid file's folder is left alone."""
-    if _record_beside(pid_file).exists():
-        return pid_file.with_suffix(".lock")
-    return _learned(pid_file, ".lock")
+    return _learned(pid_file, ".lock") if launch.foreign else pid_file.with_suffix(".lock")
 
 
 def learn_launch(

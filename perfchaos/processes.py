@@ -167,7 +167,7 @@ def start(launch: Launch, pid_file: Path) -> Process:
     It outlives this process and hears nothing of its terminal. Returns once the server runs, which
     is before it answers. Raises PerfchaosError if it cannot be started.
     """
-    with _one_starter(pid_file):
+    with _one_starter(launch, pid_file):
         return running(pid_file) or _start(launch, pid_file)
 
 
@@ -179,7 +179,7 @@ def start_again(pid_file: Path, *, emptied: bool = False) -> Process:
     PerfchaosError if nothing says how to start it or if its data must not be deleted.
     """
     launch = Launch.read(pid_file)
-    with _one_starter(pid_file):
+    with _one_starter(launch, pid_file):
         if process := running(pid_file):
             return process
         if emptied:
@@ -260,9 +260,9 @@ def resume(pid_file: Path) -> None:
 
 
 @contextlib.contextmanager
-def _one_starter(pid_file: Path) -> Iterator[None]:
+def _one_starter(launch: Launch, pid_file: Path) -> Iterator[None]:
     """Of two that start a server at once (a run and its watchdog), the second finds it running."""
-    with lock_file(pid_file).open("w") as lock:
+    with lock_file(pid_file, launch).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

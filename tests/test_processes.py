@@ -229,7 +229,9 @@ def test_a_server_without_a_launch_record_cannot_be_started(pid_file: Path) -> N
         processes.start_again(pid_file)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"argv": ["x"], "colour": "red"}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"argv": ["x"], "colour": "red"}', '{"cwd": "/", "log": "/x"}']
+)
 def test_a_launch_record_that_is_none_is_told(pid_file: Path, text: str) -> None:
     pid_file.with_suffix(".json").write_text(text)
     with pytest.raises(PerfchaosError, match="not a launch record"):
