@@ -8,7 +8,7 @@ import click
 from perfchaos.cli.request_options import DURATION, RequestOptions, with_request_options
 from perfchaos.errors import InvalidInput
 from perfchaos.workload.arrivals import Arrivals
-from perfchaos.workload.capacity import Capacity, SearchPlan, Step, find_capacity
+from perfchaos.workload.capacity import SearchPlan, Step, find_capacity
 from perfchaos.workload.stepping import TargetStepper
 from perfchaos.workload.strict_json import to_json
 from perfchaos.workload.thresholds import threshold
@@ -46,7 +46,8 @@ def capacity(
     """
     Find the greatest rate at which URL keeps its promises, and what gives way first beyond it.
 
-    Exit code 0: a rate was found and confirmed; 1: not even the lowest held.
+    Exit code 0: a rate was found and confirmed; 1: not even the lowest held;
+    2: the input makes no sense, or the target acknowledges nothing or does not recover.
     """
     search = SearchPlan(start_per_s=start, max_per_s=greatest, step_s=step, hold_s=hold)
     if mistakes := search.mistakes():
@@ -60,7 +61,7 @@ def capacity(
         return taken
 
     found = find_capacity(run_step, search)
-    click.echo(json.dumps(to_json(found), indent=1) if as_json else _conclusion(found))
+    click.echo(json.dumps(to_json(found), indent=1) if as_json else found.in_words())
     sys.exit(0 if found.held_per_s is not None else 1)
 
 
@@ -73,14 +74,3 @@ def _step_line(step: Step) -> str:
         fate = "held"
     p99 = "–" if step.latency_p99_ms is None else f"{step.latency_p99_ms:.1f} ms"
     return f"{step.rate_per_s:10.1f}/s for {step.duration_s:.0f} s  p99 {p99}  {fate}"
-
-
-def _conclusion(found: Capacity) -> str:
-    if found.held_per_s is None:
-        return "no rate held: see the steps above"
-    held = f"holds {found.held_per_s:.1f}/s"
-    if found.generator_limit:
-        return f"{held}, perhaps more: {found.generator_limit[0]}"
-    if found.broke_per_s is None or found.first_breach is None:
-        return f"{held}, and the search went no further"
-    return f"{held}, breaks at {found.broke_per_s:.1f}/s: first {found.first_breach.promise}"

@@ -25,7 +25,8 @@ def search_breaking_point(run: Run, promises: Sequence[str], search: SearchPlan)
     Raises:
         InvalidInput: a promise or the search makes no sense.
         Revoked: the run was called off meanwhile.
-        PerfchaosError: the workload is a race, or the target does not recover from a step.
+        PerfchaosError: the workload is a race, the target acknowledges nothing, or it does not
+            recover from a step.
 
     """
     if isinstance(run.settings, RaceSettings):
@@ -47,6 +48,7 @@ def search_breaking_point(run: Run, promises: Sequence[str], search: SearchPlan)
     found = find_capacity(run_step, search)
     run.directory.capacity.write_text(json.dumps(to_json(found), indent=1), encoding="utf-8")
     run.capacity = found
+    logger.info("breaking point: %s", found.in_words())
 
 
 def capacity_of(run: Run) -> Measurement:
@@ -65,11 +67,13 @@ def capacity_of(run: Run) -> Measurement:
         unit="1/s",
         samples=len(found.steps),
         evidence={
+            "found": found.in_words(),
             "broke_per_s": found.broke_per_s,
             "first_broken": breach.promise if breach else None,
             "broken_at": breach.value if breach else None,
             "generator_limit": "; ".join(found.generator_limit) or None,
             "searched_s": _searched_s(found),
+            **{f"step {place}": _words(step) for place, step in enumerate(found.steps, 1)},
         },
         lower_bound=found.held_per_s is not None and found.broke_per_s is None,
     )
@@ -79,10 +83,19 @@ def _searched_s(found: Capacity) -> float:
     return sum(step.duration_s for step in found.steps)
 
 
-def _tell(run: Run, step: Step) -> None:
+def _fate(step: Step) -> str:
     broken = ", ".join(breach.promise for breach in step.breaches)
-    fate = "; ".join(step.unsound) or (f"broke {broken}" if broken else "held")
-    logger.info("%.1f/s for %.0f s: %s", step.rate_per_s, step.duration_s, fate)
+    return "; ".join(step.unsound) or (f"broke {broken}" if broken else "held")
+
+
+def _words(step: Step) -> str:
+    p99 = "–" if step.latency_p99_ms is None else f"{step.latency_p99_ms:.1f} ms"
+    return f"{step.rate_per_s:,.1f}/s for {step.duration_s:.0f} s, p99 {p99}: {_fate(step)}"
+
+
+def _tell(run: Run, step: Step) -> None:
+    fate = _fate(step)
+    logger.info("%s", _words(step))
     run.timeline.record(
         "capacity step",
         rate_per_s=step.rate_per_s,

@@ -6,7 +6,9 @@ through: above capacity that is only the speed of falling behind), then a long h
 found. The search is a pure function of what one step gives; it knows nothing of processes.
 
 A rate counts as broken only when it broke twice running: a single stall of a shared machine must
-not halve the answer. A break at the hold moves the answer down by one precision.
+not halve the answer. Where a hold breaks, holds go down in strides that double until one holds, and
+bisection closes in between the two: a target that keeps its promises for a short step only has a
+capacity all the same.
 """
 
 import math
@@ -14,8 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perfchaos.workload.arrivals import RATE_MAX_PER_S
-
-_HOLD_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +94,32 @@ class Capacity:
     generator_limit: tuple[str, ...]
     steps: tuple[Step, ...]
 
+    @property
+    def held_briefly_per_s(self) -> float | None:
+        """The greatest rate that held for any step, however short; None if none did."""
+        return max((step.rate_per_s for step in self.steps if step.held), default=None)
+
+    def in_words(self) -> str:
+        """What is known, in one line: what held, what broke, and what gave way first."""
+        if self.held_per_s is not None:
+            parts = [f"≥ {_per_s(self.held_per_s)} held"]
+        elif (briefly := self.held_briefly_per_s) is not None:
+            parts = [f"no rate held for long; {_per_s(briefly)} held for a short step"]
+        else:
+            parts = ["no rate held"]
+        if self.broke_per_s is not None and self.first_breach is not None:
+            parts.append(f"broke at {_per_s(self.broke_per_s)}")
+            parts.append(f"{self.first_breach.promise} first")
+        elif self.generator_limit:
+            parts.append(f"the generator's own limit: {self.generator_limit[0]}")
+        elif self.held_per_s is not None:
+            parts.append("and the search went no further")
+        return ", ".join(parts)
+
+
+def _per_s(rate: float) -> str:
+    return f"{rate:,.1f}".removesuffix(".0") + "/s"
+
 
 RunStep = Callable[[float, float], Step]
 
@@ -107,7 +133,7 @@ def find_capacity(run_step: RunStep, plan: SearchPlan) -> Capacity:
     search = _Search(run_step, plan)
     held_per_s, top_per_s = search.bracket()
     if held_per_s is not None and top_per_s is not None:
-        held_per_s = search.narrow(held_per_s, top_per_s)
+        held_per_s = search.narrow(held_per_s, top_per_s, search.holds)
     if held_per_s is not None:
         held_per_s = search.confirm(held_per_s)
     return _concluded(held_per_s, tuple(search.steps))
@@ -122,40 +148,49 @@ class _Search:
         """Doubles while it holds, else halves until it does: a rate that held, one that did not."""
         plan = self._plan
         rate = min(plan.start_per_s, plan.max_per_s)
-        if self._holds(rate):
+        if self.holds(rate):
             while rate < plan.max_per_s:
                 further = min(rate * 2, plan.max_per_s)
-                if not self._holds(further):
+                if not self.holds(further):
                     return rate, further
                 rate = further
             return rate, None
         while rate > plan.min_per_s:
             lower = max(rate / 2, plan.min_per_s)
-            if self._holds(lower):
+            if self.holds(lower):
                 return lower, rate
             rate = lower
         return None, rate
 
-    def narrow(self, held_per_s: float, top_per_s: float) -> float:
+    def narrow(self, held_per_s: float, top_per_s: float, holds: Callable[[float], bool]) -> float:
         """Bisects, by ratio, between a rate that held and one that did not."""
-        while top_per_s / held_per_s > 1 + self._plan.precision_ratio:
+        # A hair of tolerance: two rates one precision apart need no further look between them.
+        while top_per_s / held_per_s > (1 + self._plan.precision_ratio) * (1 + 1e-9):
             middle = math.sqrt(held_per_s * top_per_s)
-            if self._holds(middle):
+            if holds(middle):
                 held_per_s = middle
             else:
                 top_per_s = middle
         return held_per_s
 
     def confirm(self, held_per_s: float) -> float | None:
-        """Holds for long what was found; goes down by one precision while that breaks."""
-        for _ in range(_HOLD_ATTEMPTS):
-            if self._take(held_per_s, self._plan.hold_s).held:
-                return held_per_s
-            held_per_s /= 1 + self._plan.precision_ratio
+        """The greatest rate that holds for long, to the precision; None if not even the least."""
+        if self._endures(held_per_s):
+            return held_per_s
+        top_per_s, stride = held_per_s, 1 + self._plan.precision_ratio
+        while top_per_s > self._plan.min_per_s:
+            lower = max(top_per_s / stride, self._plan.min_per_s)
+            if self._endures(lower):
+                return self.narrow(lower, top_per_s, self._endures)
+            top_per_s, stride = lower, stride**2
         return None
 
-    def _holds(self, rate_per_s: float) -> bool:
+    def holds(self, rate_per_s: float) -> bool:
+        """Whether it holds for a short step; it broke only if it did twice running."""
         return any(self._take(rate_per_s, self._plan.step_s).held for _ in range(2))
+
+    def _endures(self, rate_per_s: float) -> bool:
+        return self._take(rate_per_s, self._plan.hold_s).held
 
     def _take(self, rate_per_s: float, duration_s: float) -> Step:
         step = self._run_step(rate_per_s, duration_s)

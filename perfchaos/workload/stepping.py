@@ -5,10 +5,11 @@ Besides the promises given as thresholds, a step is broken by a growing backlog:
 requests wait longer and longer, and a short step would end before their latency breaks a promise.
 """
 
+import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perfchaos.errors import PerfchaosError
@@ -25,6 +26,7 @@ BACKLOG = "backlog"
 _BACKLOG_GROWTH_MS = 50.0
 _REST_ATTEMPTS = 30
 _REST_S = 0.5
+_FIRST_PER_S = 4.0
 
 
 class TargetStepper:
@@ -32,26 +34,48 @@ class TargetStepper:
     Runs steps against the target of `plan`, whose own load is replaced by each step's.
 
     Every step has a seed, so ids, of its own. Before a step that follows a broken one the target
-    must answer a light load within its promises again.
+    must answer a light load within its promises again. Before the first it must acknowledge
+    anything at all: a name that cannot be looked up has no capacity to search for.
     """
 
     def __init__(self, plan: Plan, promises: Sequence[Threshold]) -> None:
         self._plan, self._promises = plan, tuple(promises)
         self._seed = plan.seed
         self._at_rest = True
+        self._answered = False
 
     def run_step(self, rate_per_s: float, duration_s: float) -> Step:
-        """One step. Raises PerfchaosError if the target does not come to rest before it."""
+        """
+        One step.
+
+        Raises PerfchaosError if the target acknowledges nothing, whatever the rate, and if it does
+        not come to rest before the step.
+        """
+        if not self._answered:
+            self._ask_first()
         if not self._at_rest:
             self._await_rest(rate_per_s)
-        step = self._load(rate_per_s, duration_s)
+        step = self._judge(rate_per_s, duration_s)
         self._at_rest = step.held
         return step
+
+    def _ask_first(self) -> None:
+        with self._loaded(_FIRST_PER_S, _REST_S) as (recording, _):
+            window = recording.whole()
+            acked, causes = window.acked_count, window.by_class()
+        if not acked:
+            total = sum(causes.values())
+            seen = ", ".join(f"{cause}: {count} of {total}" for cause, count in causes.items())
+            raise PerfchaosError(
+                f"{self._plan.request.url} acknowledged nothing at all ({seen or 'nothing sent'})",
+                next_step="correct the URL, the request or the statuses that acknowledge",
+            )
+        self._answered = True
 
     def _await_rest(self, rate_per_s: float) -> None:
         light_per_s = min(max(rate_per_s / 10, 4.0), 50.0)
         for _ in range(_REST_ATTEMPTS):
-            if self._load(light_per_s, _REST_S).held:
+            if self._judge(light_per_s, _REST_S).held:
                 return
             time.sleep(_REST_S)
         raise PerfchaosError(
@@ -59,7 +83,16 @@ class TargetStepper:
             next_step="look at the target, then search again with a lower --start",
         )
 
-    def _load(self, rate_per_s: float, duration_s: float) -> Step:
+    def _judge(self, rate_per_s: float, duration_s: float) -> Step:
+        with self._loaded(rate_per_s, duration_s) as (recording, tally):
+            end_ns = recording.epoch_ns + int(duration_s * 1e9)
+            window = recording.between(recording.epoch_ns, end_ns)
+            return judged_step(recording, window, rate_per_s, self._promises, tally)
+
+    @contextlib.contextmanager
+    def _loaded(
+        self, rate_per_s: float, duration_s: float
+    ) -> Iterator[tuple[Recording, Tally | None]]:
         self._seed += 1
         plan = dataclasses.replace(
             self._plan,
@@ -71,10 +104,7 @@ class TargetStepper:
             with start_workload(plan, Path(folder)) as workload:
                 workload.wait_ready()
                 tally = workload.wait()
-            recording = Recording.open(workload.recording_path)
-            end_ns = recording.epoch_ns + int(duration_s * 1e9)
-            window = recording.between(recording.epoch_ns, end_ns)
-            return judged_step(recording, window, rate_per_s, self._promises, tally)
+            yield Recording.open(workload.recording_path), tally
 
 
 def judged_step(

@@ -80,6 +80,33 @@ def test_a_rate_that_breaks_only_when_held_long_is_not_the_answer() -> None:
     assert 560 < found.broke_per_s <= 600
 
 
+@pytest.mark.parametrize("long_per_s", [450.0, 590.0, 100.0, 2.0])
+def test_holds_that_break_go_down_until_one_holds(long_per_s: float) -> None:
+    def run_step(rate_per_s: float, duration_s: float) -> Step:
+        return System(600.0 if duration_s < 10 else long_per_s)(rate_per_s, duration_s)
+
+    found = find_capacity(run_step, SearchPlan())
+    assert long_per_s / 1.0401 <= held(found) <= long_per_s
+    assert found.broke_per_s is not None
+    assert long_per_s < found.broke_per_s <= held(found) * 1.0401
+
+
+def test_what_held_and_what_broke_is_always_said() -> None:
+    found = find_capacity(System(800.0), SearchPlan())
+    assert held(found) == 800.0
+    assert found.in_words().startswith("≥ 800/s held, broke at 8")
+    assert found.in_words().endswith("p99<500ms first")
+
+
+def test_what_held_for_short_steps_only_is_said_too() -> None:
+    def run_step(rate_per_s: float, duration_s: float) -> Step:
+        return System(800.0 if duration_s < 10 else 0.0)(rate_per_s, duration_s)
+
+    found = find_capacity(run_step, SearchPlan())
+    assert found.held_per_s is None
+    assert "800/s held for a short step" in found.in_words()
+
+
 def test_a_system_that_never_holds_has_no_capacity() -> None:
     found = find_capacity(System(0.0), SearchPlan())
     assert found.held_per_s is None
