@@ -28,6 +28,11 @@ def upper_bound(count: int, total: int, *, confidence: float = 0.95) -> float:
     return _bisect(lambda rate: _at_most(count, total, rate) > 1.0 - confidence)
 
 
+def lower_bound(count: int, total: int, *, confidence: float = 0.95) -> float:
+    """The rate that is reached at least, with this confidence; one-sided. 0.0 for a count of 0."""
+    return 1.0 - upper_bound(total - count, total, confidence=confidence)
+
+
 def interval(count: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """The two-sided bounds: each side is missed with half of what the confidence leaves."""
     one_sided = 1.0 - (1.0 - confidence) / 2

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perfchaos.race.bound import interval, upper_bound
+from perfchaos.race.bound import interval, lower_bound, upper_bound
 from perfchaos.race.contest import Contest
-from perfchaos.race.oracles import Judged, doubt
+from perfchaos.race.oracles import Judged, doubt, neither_won_nor_lost
 from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict import Measurement, RaceReport
 
@@ -42,11 +42,22 @@ def race_ratio(contest: Contest, phase: Phase | None) -> Measurement:
         samples=counted,
         evidence={
             "raced": raced,
-            "below, with 95 % confidence": upper_bound(raced, counted),
+            **_bound(raced, counted),
             **_reason(contest),
             **dict(findings.most_common()),
+            **{
+                f"neither won nor lost: {kind}": count
+                for kind, count in neither_won_nor_lost(contest.judged).items()
+            },
         },
     )
+
+
+def _bound(raced: int, counted: int) -> dict[str, Fact]:
+    """Where races were seen the question is how frequent they are at least."""
+    if raced:
+        return {"at least, with 95 % confidence": lower_bound(raced, counted)}
+    return {"below, with 95 % confidence": upper_bound(raced, counted)}
 
 
 def effective_round_count(contest: Contest, phase: Phase | None) -> Measurement:
@@ -81,6 +92,8 @@ def report(contest: Contest) -> RaceReport:
         effective=len(contest.effective),
         won=sum(1 for one in contest.effective if one.winner is not None),
         raced=len(raced),
+        rate_at_least=None if doubted else lower_bound(len(raced), len(contest.counted)),
+        neither=neither_won_nor_lost(contest.judged),
         rate_at_most=None if doubted else upper_bound(len(raced), len(contest.counted)),
         doubt=doubted,
         skew_p50_us=_skew_us(contest, 0.50),

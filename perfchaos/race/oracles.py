@@ -14,11 +14,13 @@ Two requests of one name are one contender. A winner that repeats itself is told
 and a system may tell it anything else than that: the first answer stands.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from perfchaos.race.rounds import Round, Said
+from perfchaos.recording.layout import class_of
 
 
 class Finding(StrEnum):
@@ -102,6 +104,13 @@ def doubt(judged: Sequence[Judged]) -> str | None:
     told = [_told(one.round) for one in judged]
     if not judged:
         return None
+    if not any(one.held.holders or one.held.effects for one in judged) and not any(
+        {Said.WON, Said.LOST} & set(said.values()) for said in told
+    ):
+        seen = _listed(neither_won_nor_lost(judged))
+        return (
+            f"no reply said who won or lost ({seen}): correct race.compete, race.won or race.lost"
+        )
     if any(Said.WON in said.values() for said in told) and not any(
         one.held.holders for one in judged
     ):
@@ -119,6 +128,21 @@ def doubt(judged: Sequence[Judged]) -> str | None:
             " correct race.won, or add race.won_when"
         )
     return None
+
+
+def neither_won_nor_lost(judged: Sequence[Judged]) -> dict[str, int]:
+    """The replies outside `won` and `lost`, by status or failure, the most frequent first."""
+    counts = Counter(
+        class_of(contender.code)
+        for one in judged
+        for contender in one.round.contenders
+        if contender.said in {Said.REFUSED, Said.NOTHING}
+    )
+    return dict(counts.most_common())
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind}: {count:,}" for kind, count in counts.items())
 
 
 def _told(one: Round) -> dict[str, Said]:

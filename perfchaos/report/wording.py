@@ -45,13 +45,19 @@ def race_in_words(race: RaceReport) -> str:
         f"{race.effective:,} of {race.rounds:,} rounds had all contenders there at once, "
         f"{race.won:,} of them had exactly one winner, {race.raced:,} rounds prove a race"
     )
+    if race.neither:
+        listed = ", ".join(f"{kind}: {count:,}" for kind, count in race.neither.items())
+        proof += f", replies neither won nor lost: {listed}"
     if race.doubt is not None:
         return f"{proof}; it proves nothing, because {race.doubt}"
     skew = f"last bytes released within {amount(race.skew_p50_us, 'µs')} (p50)"
     if race.skew_p99_us is not None:
         skew += f", {amount(race.skew_p99_us, 'µs')} (p99)"
-    rate = amount(race.rate_at_most, "ratio")
-    return f"{proof}: their rate is below {rate} with 95 % confidence; {skew}"
+    if race.raced:
+        bound = f"at least {amount(race.rate_at_least, 'ratio')}"
+    else:
+        bound = f"below {amount(race.rate_at_most, 'ratio')}"
+    return f"{proof}: the rate of races is {bound} with 95 % confidence; {skew}"
 
 
 def name_of(measurement: Measurement) -> str:
@@ -79,7 +85,7 @@ def amount(value: float | None, unit: str) -> str:
         return "–"
     match unit:
         case "ratio":
-            return f"{_rounded(value * 100)} %"
+            return f"{_percentage(value)} %"
         case "messages" | "consumers":
             return f"{value:,.0f}"
         case "times":
@@ -88,6 +94,14 @@ def amount(value: float | None, unit: str) -> str:
             return f"{_rounded(value)} /s"
         case _:
             return f"{_rounded(value)} {unit}"
+
+
+def _percentage(ratio: float) -> str:
+    """Never 0 for what is not none, and never 100 for what is not all."""
+    text, digits = _rounded(ratio * 100), 1
+    while 0 < ratio < 1 and float(text.replace(",", "")) in {0.0, 100.0} and digits < 15:
+        text, digits = f"{ratio * 100:.{digits}f}", digits + 1
+    return text
 
 
 def limits_of(limits: Limits, unit: str) -> str:

@@ -79,16 +79,19 @@ class RaceReport:
     """
     The rounds of a race: how many proved anything, and what they proved.
 
-    `rate_at_most` is what the rate of races does not exceed, with 95 % confidence; None where
-    `doubt` says why replies and database prove nothing. `evidence` holds the first rounds that
-    prove a race, in full.
+    `rate_at_least` and `rate_at_most` are what the rate of races reaches and does not exceed, each
+    with 95 % confidence; None where `doubt` says why replies and database prove nothing. `neither`
+    counts the replies that were neither won nor lost, by status or failure. `evidence` holds the
+    first rounds that prove a race, in full.
     """
 
     rounds: int
     effective: int
     won: int
     raced: int
+    rate_at_least: float | None
     rate_at_most: float | None
+    neither: Mapping[str, int]
     doubt: str | None
     skew_p50_us: float | None
     skew_p99_us: float | None

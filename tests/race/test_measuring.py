@@ -7,7 +7,7 @@ from perfchaos.race.measuring import effective_round_count, race_ratio, report, 
 from perfchaos.race.oracles import Held
 from perfchaos.timeline import Phase, Span
 from perfchaos.verdict import Band, Better, Limits
-from tests.race.histories import NOTHING, REFUSED, WON, contest_of, raced, round_of, sound
+from tests.race.histories import LOST, NOTHING, REFUSED, WON, contest_of, raced, round_of, sound
 
 MS = 1_000_000
 
@@ -47,6 +47,29 @@ def test_too_few_effective_rounds_are_unknown(rounds: int, band: Band) -> None:
     measured = effective_round_count(contest, None)
     limits = Limits(better=Better.HIGHER, good=20, samples_min=20)
     assert limits.judge(measured.value, samples=measured.samples) is band
+
+
+def test_seen_races_are_bounded_from_below() -> None:
+    contest = contest_of(sound(0), sound(1), raced(2))
+    evidence = race_ratio(contest, None).evidence
+    assert "below, with 95 % confidence" not in evidence
+    assert evidence["at least, with 95 % confidence"] == pytest.approx(1 - 0.95 ** (1 / 3))
+    assert report(contest).rate_at_least == pytest.approx(1 - 0.95 ** (1 / 3))
+
+
+def test_replies_that_were_neither_won_nor_lost_are_counted() -> None:
+    odd = round_of(("1", REFUSED), ("2", LOST), ("3", REFUSED), number=1), Held()
+    contest = contest_of(sound(0), odd)
+    assert sum(report(contest).neither.values()) == 2
+    assert race_ratio(contest, None).evidence["neither won nor lost: HTTP 503"] == 2
+
+
+def test_a_race_in_which_every_reply_was_refused_is_unknown() -> None:
+    contest = contest_of(
+        *((round_of(("1", REFUSED), ("2", REFUSED), number=n), Held()) for n in range(30))
+    )
+    assert win_ratio(contest, None).value is None
+    assert race_ratio(contest, None).value is None
 
 
 def test_no_round_at_all_is_unknown() -> None:

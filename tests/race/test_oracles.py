@@ -139,7 +139,15 @@ def test_an_effects_query_that_finds_nothing_ever_is_doubted() -> None:
     assert doubt(contest_of(*bare, sound(2)).judged) is None
 
 
-def test_rounds_in_which_nobody_won_are_not_doubted() -> None:
-    assert doubt(contest_of((round_of(("1", REFUSED), ("2", NOTHING)), NOBODY)).judged) is None
+def test_replies_of_which_none_won_or_lost_are_doubted_with_their_statuses() -> None:
+    refused = round_of(("1", REFUSED), ("2", REFUSED)), NOBODY
+    assert "503: 2" in str(doubt(contest_of(refused).judged))
+    lost = round_of(("1", REFUSED), ("2", LOST), number=1), NOBODY
+    assert doubt(contest_of(refused, lost).judged) is None
+    held = round_of(("1", REFUSED), ("2", NOTHING), number=1), Held(holders=("2",), effects=("2",))
+    assert doubt(contest_of(refused, held).judged) is None
+
+
+def test_what_was_not_asked_and_what_raced_is_not_doubted() -> None:
     assert doubt(()) is None
     assert doubt(contest_of(raced()).judged) is None

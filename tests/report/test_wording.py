@@ -35,3 +35,18 @@ def test_limits_read_from_strict_to_lenient() -> None:
 
 def test_a_lower_limit_is_broken_from_below() -> None:
     assert beyond(Limits(better=Better.HIGHER, warn=100), "1/s") == "critical below 100 /s"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (1.0, "100 %"),
+        (0.9997, "99.97 %"),
+        (0.99999, "99.999 %"),
+        (0.5, "50 %"),
+        (0.0, "0 %"),
+    ],
+)
+def test_what_is_not_all_is_never_called_100_percent(ratio: float, text: str) -> None:
+    assert amount(ratio, "ratio") == text
+    assert (amount(1 - ratio, "ratio") == "0 %") == (ratio == 1.0)
