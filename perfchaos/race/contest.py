@@ -10,10 +10,15 @@ from perfchaos.timeline import Phase, Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """All rounds, those too that came to nothing; `judged` are those that were released."""
+    """
+    All rounds, those too that came to nothing; `judged` are those that were released.
+
+    `controls` were no races: two contenders one after the other, by which `doubt` is settled.
+    """
 
     rounds: tuple[Round, ...]
     judged: tuple[Judged, ...]
+    controls: tuple[Judged, ...] = ()
 
     @property
     def effective(self) -> tuple[Judged, ...]:
@@ -50,6 +55,7 @@ class Contest:
         return Contest(
             rounds=tuple(filter(inside, self.rounds)),
             judged=tuple(one for one in self.judged if inside(one.round)),
+            controls=self.controls,
         )
 
 

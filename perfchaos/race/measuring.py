@@ -85,7 +85,7 @@ def effective_round_count(contest: Contest, phase: Phase | None) -> Measurement:
 
 def report(contest: Contest) -> RaceReport:
     """The whole contest for the verdict, with the first rounds that prove a race in full."""
-    doubted = doubt(contest.judged)
+    doubted = doubt(contest.judged, contest.controls)
     raced = () if doubted else contest.raced
     return RaceReport(
         rounds=len(contest.rounds),
@@ -113,11 +113,11 @@ def evidence_of(one: Judged) -> dict[str, object]:
 
 
 def _ratio(count: int, total: int, contest: Contest) -> float | None:
-    return count / total if total and doubt(contest.judged) is None else None
+    return count / total if total and doubt(contest.judged, contest.controls) is None else None
 
 
 def _reason(contest: Contest) -> dict[str, Fact]:
-    reason = doubt(contest.judged)
+    reason = doubt(contest.judged, contest.controls)
     return {} if reason is None else {"unknown because": reason}
 
 

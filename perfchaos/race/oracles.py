@@ -93,13 +93,14 @@ def judge_all(rounds: Iterable[Round], held: Mapping[str, Held]) -> tuple[Judged
     )
 
 
-def doubt(judged: Sequence[Judged]) -> str | None:
+def doubt(judged: Sequence[Judged], controls: Sequence[Judged] = ()) -> str | None:
     """
     Why it is the target file, rather than the target, that seems to be wrong; None if it is not.
 
     A wrong status or a wrong query makes every single round look the same impossible way. So may a
     target that is broken through and through, but nobody can tell which of the two it is: such a
-    race proves nothing, and is not good either.
+    race proves nothing, and is not good either. Where everybody is told that it won, `controls`
+    tell: without any race the second is told "lost", or takes what the first was told it had.
     """
     told = [_told(one.round) for one in judged]
     if not judged:
@@ -117,7 +118,7 @@ def doubt(judged: Sequence[Judged]) -> str | None:
         return "contenders won, and the query race.holders gives no row for any of the rounds"
     if any(one.held.holders for one in judged) and not any(one.held.effects for one in judged):
         return "winners are held, and the query race.effects gives no row for any of the rounds"
-    if all(
+    if not any(map(_believed, controls)) and all(
         len(said) > 1
         and set(said.values()) == {Said.WON}
         and len(one.held.holders) == len(one.held.effects) == 1
@@ -128,6 +129,18 @@ def doubt(judged: Sequence[Judged]) -> str | None:
             " correct race.won, or add race.won_when"
         )
     return None
+
+
+def _believed(control: Judged) -> bool:
+    """Whether the replies are the target's fault, by two contenders one after the other."""
+    if len(control.round.contenders) != 2:
+        return False
+    first, second = control.round.contenders
+    if first.said is not Said.WON:
+        return False
+    if second.said is Said.WON:
+        return control.held.holders == (second.name,)
+    return second.said is Said.LOST
 
 
 def neither_won_nor_lost(judged: Sequence[Judged]) -> dict[str, int]:

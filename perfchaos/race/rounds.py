@@ -56,7 +56,8 @@ class Round:
 
     `key` names that thing in the database. `released_ns` is just before the first last byte went
     out; `overlapped` is whether the last one was out before any reply was in. `problem` says why
-    there was no race, and is None if there was one.
+    there was no race, and is None if there was one. A `control` is no race on purpose: two of the
+    contenders, one after the other.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Round:
     overlapped: bool
     problem: str | None
     contenders: tuple[Contender, ...]
+    control: bool = False
 
     @property
     def effective(self) -> bool:
@@ -145,14 +147,21 @@ class RoundRecording:
         self._rounds: list[Round] = []
 
     def rounds(self) -> tuple[Round, ...]:
-        """Every round that is over, in the order of their numbers; a torn last line is left out."""
+        """Every race that is over, in the order of their numbers; a torn last line is left out."""
+        return tuple(one for one in self._all() if not one.control)
+
+    def controls(self) -> tuple[Round, ...]:
+        """The control rounds so far."""
+        return tuple(one for one in self._all() if one.control)
+
+    def _all(self) -> list[Round]:
         with self.path.open("rb") as file:
             file.seek(self._read_bytes)
             fresh = file.read()
         whole = fresh[: fresh.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         self._rounds += _rounds_in(whole.splitlines())
-        return tuple(self._rounds)
+        return self._rounds
 
 
 def _rounds_in(lines: Iterable[bytes]) -> Iterable[Round]:

@@ -1,9 +1,10 @@
 """Runs rounds: set up, arm, hold, release, and write down what was said."""
 
+import contextlib
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perfchaos.race.lane import Lane, LaneError
@@ -18,6 +19,7 @@ from perfchaos.workload.rendering import Origin, renderer
 
 REPLY_CHARACTERS_KEPT = 300
 REQUEST_CHARACTERS_KEPT = 500
+_CONTROL_NUMBER = (1 << 40) - 1  # far beyond every race of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +43,23 @@ class Racing:
         self._plan = plan
         tls = tls_context(ca_file=plan.tls_ca_file, verify=plan.tls_verify)
         self._set_up = SettingUp(plan, tls)
-        origin = Origin.of(plan.race.compete.url)
-        self._lanes = [
-            Lane(origin, tls if origin.tls else None, reply_bytes_max=plan.reply_bytes_max)
-            for _ in range(plan.contenders)
-        ]
+        self._tls = tls
+        self._lanes = [self._lane() for _ in range(plan.contenders)]
         self._key = signing_key(plan.race.compete)
         self._won_when = re.compile((plan.race.won_when or "").encode())
         self._seen: set[str] = set()
 
     def run(self, number: int) -> Round:
         """Round `number`, from its set-up to its last reply. Raises nothing of the target's."""
+        return self._round(number, self._release, control=False)
+
+    def control(self) -> Round:
+        """A round of two contenders, one after the other: what the replies are without a race."""
+        return self._round(_CONTROL_NUMBER, self._one_after_another, control=True)
+
+    def _round(
+        self, number: int, send: Callable[[Sequence[_Request]], Released], *, control: bool
+    ) -> Round:
         began_ns = time.monotonic_ns()
         key, problem = "", None
         contenders: tuple[Contender, ...] = ()
@@ -60,7 +68,9 @@ class Racing:
             fields = self._set_up(number)
             key = self._key_of(fields)
             requests = self._requests(number, fields)
-            released = self._release(requests)
+            if control:
+                requests = _two_of(requests)
+            released = send(requests)
             contenders = tuple(map(self._contender, requests, released.replies))
         except NoRace as error:
             problem = str(error)
@@ -73,6 +83,7 @@ class Racing:
             overlapped=released is not None and released.overlapped,
             problem=problem,
             contenders=contenders,
+            control=control,
         )
 
     @property
@@ -145,6 +156,26 @@ class Racing:
         time.sleep(self._plan.hold_s + max(lane.connect_s for lane in self._lanes))
         return release(self._lanes, lasts, timeout_s=timeout_s)
 
+    def _lane(self) -> Lane:
+        origin = Origin.of(self._plan.race.compete.url)
+        tls = self._tls if origin.tls else None
+        return Lane(origin, tls, reply_bytes_max=self._plan.reply_bytes_max)
+
+    def _one_after_another(self, requests: Sequence[_Request]) -> Released:
+        released_ns, replies = time.monotonic_ns(), []
+        # On a connection of its own, which is in nobody's account: it is no part of the load.
+        with contextlib.closing(self._lane()) as lane:
+            for request in requests:
+                sent_ns, code, body = time.monotonic_ns(), 0, b""
+                try:
+                    timeout_s = self._plan.race.compete.timeout_s
+                    code, body = lane.exchange(request.data, timeout_s=timeout_s)
+                except LaneError as error:
+                    code = int(error.failure)
+                done_ns = time.monotonic_ns()
+                replies.append(Reply(sent_ns=sent_ns, done_ns=done_ns, code=code, body=body))
+        return Released(released_ns=released_ns, overlapped=False, replies=tuple(replies))
+
     def _hang_up(self) -> None:
         """Half a request may lie on these connections: they are of no use for the next."""
         for lane in self._lanes:
@@ -170,6 +201,15 @@ class Racing:
         if status >= 100 and race.compete.outcome_of(status) is Outcome.REFUSED:
             return Said.REFUSED
         return Said.NOTHING
+
+
+def _two_of(requests: Sequence[_Request]) -> list[_Request]:
+    """Two requests of different contenders."""
+    first = requests[0]
+    others = [one for one in requests if one.name != first.name]
+    if not others:
+        raise NoRace("there is only one contender")
+    return [first, others[0]]
 
 
 def _fields_of(index: int, fields: Mapping[str, Captured]) -> dict[str, Value]:

@@ -36,8 +36,12 @@ class RaceUnderWay:
         if self.final is not None:
             return self.final
         rounds = self.recording.rounds()
-        judged = settle(target, rounds, drain_s=drain_s, wait=wait)
-        contest = Contest(rounds=rounds, judged=judged)
+        judged = settle(target, (*rounds, *self.recording.controls()), drain_s=drain_s, wait=wait)
+        contest = Contest(
+            rounds=rounds,
+            judged=tuple(one for one in judged if not one.round.control),
+            controls=tuple(one for one in judged if one.round.control),
+        )
         if ended:
             self.final = contest
         return contest

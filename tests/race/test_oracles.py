@@ -118,6 +118,26 @@ def test_replies_that_tell_nobody_apart_are_doubted() -> None:
     assert "race.won" in str(doubt(judged))
 
 
+@pytest.mark.parametrize(
+    ("second", "holder", "is_doubted"),
+    [
+        (WON, "1", True),  # The reply says "won" to whom the database does not hold.
+        (WON, "2", False),  # The second took what the first was told it had.
+        (LOST, "1", False),  # Without a race the replies are right.
+        (REFUSED, "1", True),
+    ],
+)
+def test_a_control_tells_a_lost_lock_from_a_wrong_target_file(
+    second: Said, holder: str, is_doubted: bool
+) -> None:
+    judged = contest_of(all_told_that_they_won(0), all_told_that_they_won(1)).judged
+    control = judge(
+        round_of(("1", WON), ("2", second), number=2),
+        Held(holders=(holder,), effects=(holder,)),
+    )
+    assert (doubt(judged, (control,)) is not None) is is_doubted
+
+
 def test_one_round_with_a_loser_is_enough_to_believe_the_replies() -> None:
     assert doubt(contest_of(all_told_that_they_won(0), sound(1)).judged) is None
 

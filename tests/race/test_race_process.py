@@ -15,6 +15,7 @@ from perfchaos.errors import InvalidInput
 from perfchaos.race.plan import RacePlan
 from perfchaos.race.rounds import RoundRecording
 from perfchaos.recording import Outcome, Recording
+from perfchaos.run.racing import RaceUnderWay
 from perfchaos.workload.plan import RequestTemplate, Signing
 from perfchaos.workload.process import WorkloadError, start_workload
 from tests.race.conftest import plan_for, race_for
@@ -129,3 +130,17 @@ def test_a_second_race_does_not_write_over_the_first(serve: Serve, tmp_path: Pat
         pass
     with start_workload(plan, tmp_path) as workload, pytest.raises(WorkloadError, match="exists"):
         workload.wait_ready()
+
+
+@pytest.mark.parametrize(
+    ("reply", "controls_count"), [(WON, 1), (WON.replace(b"200 OK", b"409 Conflict"), 0)]
+)
+def test_a_race_that_everybody_won_is_controlled_once(
+    serve: Serve, tmp_path: Path, reply: bytes, controls_count: int
+) -> None:
+    plan = plan_for(race_for(serve(replying(reply)).url()), contenders=4, rounds=3)
+    with racing(plan, tmp_path) as recording:
+        race = RaceUnderWay(plan=plan, recording=recording)
+        assert race.finish(at_most_s=10, wait=time.sleep) == 3
+    assert len(recording.rounds()) == 3
+    assert len(recording.controls()) == controls_count

@@ -1,5 +1,6 @@
 """Rounds against servers that behave as a test tells them: what is a race, and what is none."""
 
+import contextlib
 import json
 import socket
 import ssl
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from perfchaos.race.rounds import Said
+from perfchaos.race.running import Racing
 from perfchaos.recording.layout import Failure
 from perfchaos.target import SetUpRequest, SetUpStatement
 from perfchaos.workload.plan import RequestTemplate
@@ -294,3 +296,15 @@ def test_a_certificate_that_proves_nothing_is_no_race(
     server = serve(lambda connection: context.wrap_socket(connection, server_side=True).close())
     (one,) = run(plan_for(race_for(f"https://localhost:{server.port}/")))
     assert one.problem == "a contender could not connect: tls"
+
+
+def test_a_control_is_of_two_contenders_one_after_the_other(serve: Serve) -> None:
+    server = serve(replying(WON))
+    with contextlib.closing(Racing(plan_for(race_for(server.url()), contenders=5))) as racing:
+        control = racing.control()
+    assert control.control
+    first, second = control.contenders
+    assert first.name != second.name
+    assert second.sent_ns is not None
+    assert first.done_ns <= second.sent_ns
+    assert (first.said, second.said) == (Said.WON, Said.WON)
