@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import click
 
@@ -53,14 +55,15 @@ def capacity(
     if mistakes := search.mistakes():
         raise InvalidInput("the search", mistakes, next_step="see 'perfchaos capacity --help'")
     plan = request.plan(url, Arrivals.constant(start), duration_s=step)
-    stepper = TargetStepper(plan, [threshold(text) for text in promises])
+    with tempfile.TemporaryDirectory(prefix="perfchaos-steps-") as folder:
+        stepper = TargetStepper(plan, [threshold(text) for text in promises], Path(folder))
 
-    def run_step(rate_per_s: float, duration_s: float) -> Step:
-        taken = stepper.run_step(rate_per_s, duration_s)
-        click.echo(_step_line(taken), err=True)
-        return taken
+        def run_step(rate_per_s: float, duration_s: float) -> Step:
+            taken = stepper.run_step(rate_per_s, duration_s)
+            click.echo(_step_line(taken), err=True)
+            return taken
 
-    found = find_capacity(run_step, search)
+        found = find_capacity(run_step, search)
     click.echo(json.dumps(to_json(found), indent=1) if as_json else found.in_words())
     sys.exit(0 if found.held_per_s is not None else 1)
 

@@ -6,10 +6,14 @@ id, and which ids still wait in the queue. Requests are their numbers in the pla
 of int64, because a run has many and sets of strings would not fit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from perfchaos.recording import Outcome, Recording
 
 type Numbers = NDArray[np.int64]
 
@@ -21,6 +25,20 @@ class Fates:
     acked: Numbers
     refused: Numbers
     indeterminate: Numbers
+
+    @classmethod
+    def of(cls, recordings: Iterable[Recording]) -> Self:
+        """The fates of all requests of a run; each of its recordings is a series of its own."""
+        ordered = sorted(recordings, key=lambda recording: recording.series)
+
+        def ended(outcome: Outcome) -> Numbers:
+            return np.concatenate([recording.numbers(outcome) for recording in ordered])
+
+        return cls(
+            acked=ended(Outcome.ACKED),
+            refused=ended(Outcome.REFUSED),
+            indeterminate=ended(Outcome.INDETERMINATE),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

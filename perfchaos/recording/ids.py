@@ -3,6 +3,8 @@ The ids of a run's requests: pure functions of the run's seed and the number of 
 
 An id is a lower-case UUID. Its last 12 hex digits are the number, its first 20 come from the
 seed, so the rows of a database can be turned back into numbers, and a run's ids form one range.
+A run may send several loads, such as the steps of a search: each is a series of its own, with a
+part of that range for itself.
 The version digit is 4, not the more truthful 8, because many systems accept no other.
 """
 
@@ -11,6 +13,9 @@ from binascii import unhexlify
 from functools import lru_cache
 
 NUMBER_BITS = 48
+SERIES_BITS = 16
+SERIES_MAX = (1 << SERIES_BITS) - 1
+_SHIFT = NUMBER_BITS - SERIES_BITS
 
 
 def id_of(seed: int, n: int) -> str:
@@ -18,6 +23,11 @@ def id_of(seed: int, n: int) -> str:
     if not 0 <= n < 1 << NUMBER_BITS:
         raise ValueError(f"request number {n} does not fit in {NUMBER_BITS} bits")
     return f"{prefix_of(seed)}{n:012x}"
+
+
+def first_number(series: int) -> int:
+    """What is added to the numbers within a series to give those of the run."""
+    return series << _SHIFT
 
 
 def number_of(seed: int, text: str) -> int | None:

@@ -13,12 +13,12 @@ from perfchaos.sqlstates import CLASSES, sqlstates_in
 MAGIC = b"pcsample"
 VERSION = 1
 
-# magic, version, part, parts, padding, epoch (monotonic), epoch (wall), planned requests so far
-HEADER = struct.Struct("<8sHHHxxqqQ24x")
+# magic, version, part, parts, series, epoch (monotonic), epoch (wall), planned requests so far
+HEADER = struct.Struct("<8sHHHHqqQ24x")
 PLANNED_AT = HEADER.size - 32  # where the count of planned requests stands
 PLANNED = struct.Struct("<Q")
 
-# intended_ns since the epoch, n, lateness_us, service_us, code, outcome, flags
+# intended_ns since the epoch, n within the series, lateness_us, service_us, code, outcome, flags
 RECORD = struct.Struct("<qIIIHBB")
 FIELDS = (
     ("intended_ns", "<i8"),

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfchaos.errors import PerfchaosError
+from perfchaos.recording.ids import first_number
 from perfchaos.recording.layout import (
     FIELDS,
     FLAGS_COUNT,
@@ -64,6 +65,8 @@ class Recording:
         """CLOCK_MONOTONIC instant that intended times are counted from."""
         self.epoch_wall_ns = first.epoch_wall_ns
         """The same instant in nanoseconds since 1970, for people."""
+        self.series = first.series
+        """Which of the run's loads it is of."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -78,7 +81,7 @@ class Recording:
                 f"no recording in {path}", next_step="wait until the workload is ready"
             )
         parts = [_Part.open(file) for file in files]
-        if len({(part.epoch_ns, part.parts) for part in parts}) > 1:
+        if len({(part.epoch_ns, part.parts, part.series) for part in parts}) > 1:
             raise UnreadableRecordingError(
                 f"the parts in {path} come from different runs",
                 next_step="keep the parts of one run in a folder of their own",
@@ -137,11 +140,12 @@ class Recording:
                     segments.append(block[inside])
         return Window(start_ns=start_ns, end_ns=end_ns, _segments=segments, _epoch_ns=self.epoch_ns)
 
-    def numbers(self, outcome: Outcome) -> NDArray[np.uint32]:
-        """The numbers of all requests with this outcome, ascending."""
+    def numbers(self, outcome: Outcome) -> NDArray[np.int64]:
+        """The numbers, in the run, of all requests with this outcome, ascending."""
         blocks = [block for part in self._parts for block, _, _ in part.blocks()]
         found = [block["n"][block["outcome"] == outcome] for block in blocks]
-        return np.sort(np.concatenate(found)) if found else np.empty(0, np.uint32)
+        within = np.sort(np.concatenate(found)) if found else np.empty(0, np.uint32)
+        return within.astype(np.int64) + first_number(self.series)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +332,7 @@ class _Part:
     epoch_ns: int
     epoch_wall_ns: int
     parts: int
+    series: int
     _map: mmap.mmap
     _complete_count: int = 0
     _bounds: list[tuple[int, int]] = field(default_factory=list)
@@ -336,7 +341,7 @@ class _Part:
     def open(cls, path: Path) -> Self:
         try:
             mapped = _map_of(path)
-            magic, version, _, parts, epoch_ns, wall_ns, _ = HEADER.unpack_from(mapped)
+            magic, version, _, parts, series, epoch_ns, wall_ns, _ = HEADER.unpack_from(mapped)
         except (OSError, ValueError) as error:
             raise UnreadableRecordingError(
                 f"cannot read the recording {path}: {error}",
@@ -347,7 +352,14 @@ class _Part:
                 f"{path} is not a recording of version {VERSION}",
                 next_step="read it with the perfchaos that wrote it",
             )
-        return cls(path=path, epoch_ns=epoch_ns, epoch_wall_ns=wall_ns, parts=parts, _map=mapped)
+        return cls(
+            path=path,
+            epoch_ns=epoch_ns,
+            epoch_wall_ns=wall_ns,
+            parts=parts,
+            series=series,
+            _map=mapped,
+        )
 
     @property
     def planned_count(self) -> int:

@@ -27,10 +27,13 @@ class Recorder:
     Appends samples to one file; one writer a file.
 
     `epoch_ns` is the monotonic instant that intended times are counted from. Several processes
-    that share one plan write one part each, with the same epoch.
+    that share one plan write one part each, with the same epoch. `series` is which of the run's
+    loads it is.
     """
 
-    def __init__(self, path: Path, *, epoch_ns: int, part: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, path: Path, *, epoch_ns: int, part: int = 0, parts: int = 1, series: int = 0
+    ) -> None:
         self.path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self._offset = HEADER.size
@@ -38,7 +41,7 @@ class Recorder:
         self._map = self._with_room()
         wall_ns = time.time_ns() - (time.monotonic_ns() - epoch_ns)
         # The magic comes last: a reader that sees it sees a whole header.
-        HEADER.pack_into(self._map, 0, b"", VERSION, part, parts, epoch_ns, wall_ns, 0)
+        HEADER.pack_into(self._map, 0, b"", VERSION, part, parts, series, epoch_ns, wall_ns, 0)
         self._map[: len(MAGIC)] = MAGIC
 
     def planned(self, count: int) -> None:

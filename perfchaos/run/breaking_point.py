@@ -2,7 +2,6 @@
 
 import json
 import logging
-import secrets
 from collections.abc import Sequence
 
 from perfchaos.errors import InvalidInput, PerfchaosError
@@ -22,6 +21,8 @@ def search_breaking_point(run: Run, promises: Sequence[str], search: SearchPlan)
     """
     Search while the run's own load goes on; all steps go into its directory.
 
+    The ledger follows up what the steps were promised like all else.
+
     Raises:
         InvalidInput: a promise or the search makes no sense.
         Revoked: the run was called off meanwhile.
@@ -35,8 +36,10 @@ def search_breaking_point(run: Run, promises: Sequence[str], search: SearchPlan)
         )
     if mistakes := search.mistakes():
         raise InvalidInput("the search", mistakes, next_step="correct the action")
-    plan = run.settings.plan(run.target, seed=secrets.randbits(62))
-    stepper = TargetStepper(plan, [threshold(text) for text in promises])
+    plan = run.settings.plan(run.target, seed=run.seed)
+    stepper = TargetStepper(
+        plan, [threshold(text) for text in promises], run.directory.steps, run.steps
+    )
 
     def run_step(rate_per_s: float, duration_s: float) -> Step:
         run.go_on(0.0)  # Raises if the run was called off.

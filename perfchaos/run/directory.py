@@ -56,6 +56,11 @@ class RunDirectory:
         return self.path / "races.json"
 
     @property
+    def steps(self) -> Path:
+        """What every step of that search sent, a folder each with its plan and its recording."""
+        return self.path / "steps"
+
+    @property
     def capacity(self) -> Path:
         """The search for the breaking point: every rate tried, and what came of it."""
         return self.path / "capacity.json"

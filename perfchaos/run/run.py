@@ -11,13 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger import Fates, Ledger, settle
 from perfchaos.measure.phases import lived, samples_of, window_of
 from perfchaos.race.contest import Contest
-from perfchaos.recording import Outcome, Recording, Window
+from perfchaos.recording import Recording, Window
 from perfchaos.recording.reader import Samples
 from perfchaos.run.directory import RunDirectory
 from perfchaos.run.racing import RaceUnderWay
@@ -39,6 +37,7 @@ class Run(Scene):
     `not_asked` holds what has no meaning for the target, by name.
     `judgements` keeps the latest judgement of each measurement by (name, phase): what is asked
     again later is judged again, on more data. `companions` are closed when the run is concluded.
+    `steps` are the recordings of the loads that a search sent besides the run's own.
     `load_died` tells of a load generator that ended without being told to.
     """
 
@@ -55,6 +54,7 @@ class Run(Scene):
     reasons: list[str] = field(default_factory=list)
     ledger: Ledger | None = None
     capacity: Capacity | None = None
+    steps: list[Recording] = field(default_factory=list)
     load_ended_ns: int | None = None
     load_died: bool = False
     companions: ExitStack = field(default_factory=ExitStack)
@@ -212,7 +212,7 @@ class Run(Scene):
 
     def reconcile(self, drain_s: float) -> Ledger:
         """
-        The ledger of every request whose fate is known by now.
+        The ledger of every request whose fate is known by now, whichever load it was of.
 
         Once the load has ended nothing more can change it, so it is asked once.
 
@@ -224,11 +224,7 @@ class Run(Scene):
         ended = self.load_ended_ns is not None
         if ended and self.ledger is not None:
             return self.ledger
-        fates = Fates(
-            acked=self.recording.numbers(Outcome.ACKED).astype(np.int64),
-            refused=self.recording.numbers(Outcome.REFUSED).astype(np.int64),
-            indeterminate=self.recording.numbers(Outcome.INDETERMINATE).astype(np.int64),
-        )
+        fates = Fates.of([self.recording, *self.steps])
         ledger = settle(self.target, self.seed, fates, drain_s=drain_s, wait=self.go_on)
         if ended:
             self.ledger = ledger

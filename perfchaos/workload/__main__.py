@@ -66,12 +66,14 @@ async def _run(plan: Plan, folder: Path, *, part: int | None) -> None:
     loop.set_exception_handler(_end_at_once)
     signing = plan.request.signing
     key = b"" if signing is None else os.environ[signing.secret_env].encode()
-    render = renderer(plan.request, seed=plan.seed, key=key)
+    render = renderer(plan.request, seed=plan.seed, series=plan.series, key=key)
     engine = Engine(plan, render, part=part or 0, parts=plan.processes)
     await engine.warm_up()
     epoch_ns = time.monotonic_ns() + _LEAD_NS if part is None else _agreed_epoch_ns()
     path = folder / f"{part or 0}.samples"
-    with Recorder(path, epoch_ns=epoch_ns, part=part or 0, parts=plan.processes) as recorder:
+    with Recorder(
+        path, epoch_ns=epoch_ns, part=part or 0, parts=plan.processes, series=plan.series
+    ) as recorder:
         loop.add_signal_handler(signal.SIGTERM, engine.stop)
         call_at_end_of_stdin(loop, engine.stop)
         say("ready", epoch_ns=epoch_ns)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from perfchaos.errors import InvalidInput
+from perfchaos.recording.ids import SERIES_MAX
 from perfchaos.recording.layout import Outcome
 from perfchaos.workload import strict_json
 from perfchaos.workload.arrivals import Arrivals
@@ -133,12 +134,14 @@ class Plan:
 
     Requests wait in line when all `connections_max` connections are busy, and are dropped (and
     recorded so) when `in_flight_max` wait or are on the wire. Both bounds are shared out among
-    `processes`. `duration_s=None` lasts until the arrivals end or the workload is stopped.
+    `processes`. `series` is which of the run's loads it is: each has ids of its own under the run's
+    seed. `duration_s=None` lasts until the arrivals end or the workload is stopped.
     """
 
     request: RequestTemplate
     load: Arrivals | ClosedLoop
     seed: int
+    series: int = 0
     duration_s: float | None = None
     connections_max: int = 500
     in_flight_max: int = 20_000
@@ -175,6 +178,7 @@ class Plan:
             ("reply_bytes_max", self.reply_bytes_max, 1024, 1 << 30),
             ("processes", self.processes, 1, PROCESSES_MAX),
             ("seed", self.seed, 0, (1 << 63) - 1),
+            ("series", self.series, 0, SERIES_MAX),
         ):
             if not low <= value <= high:
                 found.append(f"{name} {value} is not between {low} and {high}")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import urlsplit
 
-from perfchaos.recording.ids import prefix_of
+from perfchaos.recording.ids import first_number, id_of
 from perfchaos.workload.plan import RequestTemplate, Signing
 
 Render = Callable[[int], bytes]
@@ -22,27 +22,32 @@ Sign = Callable[[bytes], bytes]
 _FIELD = re.compile(r"\{(uuid|n|now)\}")
 
 
-def renderer(request: RequestTemplate, *, seed: int, key: bytes = b"") -> Render:
-    """A function from the number of a request to its bytes; `key` signs, if the template is."""
-    head, body = _head(request), _filler(request.body, seed)
+def renderer(request: RequestTemplate, *, seed: int, series: int = 0, key: bytes = b"") -> Render:
+    """
+    A function from the number of a request to its bytes; `key` signs, if the template is.
+
+    The number is the one within the series, below 2³²; ids tell the series too.
+    """
+    start = _id_start(seed, series)
+    head, body = _head(request), _filler(request.body, start)
     if "{n}" in request.body:
-        return _of_varying_length(request, head, body, seed, key)
+        return _of_varying_length(request, head, body, start, key)
     if request.body or request.method in {"POST", "PUT", "PATCH"}:
         head += f"Content-Length: {len(body(0))}\r\n"
     if request.signing is not None:
-        sign, start = signer(request.signing, key), _filler(head + _signature(request), seed)
+        sign, top = signer(request.signing, key), _filler(head + _signature(request), start)
         if not _FIELD.search(head):
-            front = start(0)
+            front = top(0)
             return lambda n: b"%b%b\r\n\r\n%b" % (front, sign(content := body(n)), content)
-        return lambda n: b"%b%b\r\n\r\n%b" % (start(n), sign(content := body(n)), content)
-    return _filler(f"{head}\r\n{request.body}", seed)
+        return lambda n: b"%b%b\r\n\r\n%b" % (top(n), sign(content := body(n)), content)
+    return _filler(f"{head}\r\n{request.body}", start)
 
 
 def _of_varying_length(
-    request: RequestTemplate, head: str, body: Render, seed: int, key: bytes
+    request: RequestTemplate, head: str, body: Render, id_start: str, key: bytes
 ) -> Render:
     """The number of the request is in its body, and its digits are not always as many."""
-    start, line = _filler(head, seed), _signature(request).encode()
+    start, line = _filler(head, id_start), _signature(request).encode()
     sign = None if request.signing is None else signer(request.signing, key)
 
     def render(n: int) -> bytes:
@@ -84,11 +89,16 @@ def signer(signing: Signing, key: bytes) -> Sign:
     return sign
 
 
-def _filler(text: str, seed: int) -> Render:
+def _id_start(seed: int, series: int) -> str:
+    """What all ids of the series begin with: all but eight hex digits."""
+    return id_of(seed, first_number(series))[:-8]
+
+
+def _filler(text: str, id_start: str) -> Render:
     """A function that fills in the fields of a text: one formatting of bytes, made ready here."""
     pieces = _FIELD.split(text)  # constant, field, constant, field, …, constant
     fields = pieces[1::2]
-    formats = {"uuid": f"{prefix_of(seed)}%012x", "n": "%d", "now": "%b"}
+    formats = {"uuid": f"{id_start}%08x", "n": "%d", "now": "%b"}
     pieces[::2] = [constant.replace("%", "%%") for constant in pieces[::2]]
     pieces[1::2] = [formats[field] for field in fields]
     pattern, count = "".join(pieces).encode(), len(fields)

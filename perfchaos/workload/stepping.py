@@ -5,11 +5,9 @@ Besides the promises given as thresholds, a step is broken by a growing backlog:
 requests wait longer and longer, and a short step would end before their latency breaks a promise.
 """
 
-import contextlib
 import dataclasses
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from perfchaos.errors import PerfchaosError
@@ -33,14 +31,24 @@ class TargetStepper:
     """
     Runs steps against the target of `plan`, whose own load is replaced by each step's.
 
-    Every step has a seed, so ids, of its own. Before a step that follows a broken one the target
-    must answer a light load within its promises again. Before the first it must acknowledge
-    anything at all: a name that cannot be looked up has no capacity to search for.
+    Every load that it sends is a series of its own under the plan's seed, so that all ids are those
+    of one run. What a load leaves goes into a folder below `folder`, and its recording, as soon as
+    there is one, into `recordings`.
+
+    Before a step that follows a broken one the target must answer a light load within its promises
+    again. Before the first it must acknowledge anything at all: a name that cannot be looked up has
+    no capacity to search for.
     """
 
-    def __init__(self, plan: Plan, promises: Sequence[Threshold]) -> None:
-        self._plan, self._promises = plan, tuple(promises)
-        self._seed = plan.seed
+    def __init__(
+        self,
+        plan: Plan,
+        promises: Sequence[Threshold],
+        folder: Path,
+        recordings: list[Recording] | None = None,
+    ) -> None:
+        self._plan, self._promises, self._folder = plan, tuple(promises), folder
+        self.recordings = [] if recordings is None else recordings
         self._at_rest = True
         self._answered = False
 
@@ -60,10 +68,9 @@ class TargetStepper:
         return step
 
     def _ask_first(self) -> None:
-        with self._loaded(_FIRST_PER_S, _REST_S) as (recording, _):
-            window = recording.whole()
-            acked, causes = window.acked_count, window.by_class()
-        if not acked:
+        window = self._load(_FIRST_PER_S, _REST_S)[0].whole()
+        if not window.acked_count:
+            causes = window.by_class()
             total = sum(causes.values())
             seen = ", ".join(f"{cause}: {count} of {total}" for cause, count in causes.items())
             raise PerfchaosError(
@@ -84,27 +91,25 @@ class TargetStepper:
         )
 
     def _judge(self, rate_per_s: float, duration_s: float) -> Step:
-        with self._loaded(rate_per_s, duration_s) as (recording, tally):
-            end_ns = recording.epoch_ns + int(duration_s * 1e9)
-            window = recording.between(recording.epoch_ns, end_ns)
-            return judged_step(recording, window, rate_per_s, self._promises, tally)
+        recording, tally = self._load(rate_per_s, duration_s)
+        end_ns = recording.epoch_ns + int(duration_s * 1e9)
+        window = recording.between(recording.epoch_ns, end_ns)
+        return judged_step(recording, window, rate_per_s, self._promises, tally)
 
-    @contextlib.contextmanager
-    def _loaded(
-        self, rate_per_s: float, duration_s: float
-    ) -> Iterator[tuple[Recording, Tally | None]]:
-        self._seed += 1
+    def _load(self, rate_per_s: float, duration_s: float) -> tuple[Recording, Tally | None]:
+        series = len(self.recordings) + 1
         plan = dataclasses.replace(
             self._plan,
             load=Arrivals.constant(rate_per_s),
             duration_s=duration_s,
-            seed=self._seed,
+            series=series,
         )
-        with tempfile.TemporaryDirectory(prefix="perfchaos-step-") as folder:
-            with start_workload(plan, Path(folder)) as workload:
-                workload.wait_ready()
-                tally = workload.wait()
-            yield Recording.open(workload.recording_path), tally
+        with start_workload(plan, self._folder / str(series)) as workload:
+            workload.wait_ready()
+            recording = Recording.open(workload.recording_path)
+            self.recordings.append(recording)
+            tally = workload.wait()
+        return recording, tally
 
 
 def judged_step(

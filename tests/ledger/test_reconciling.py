@@ -1,12 +1,14 @@
 """The ledger over literal histories."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from perfchaos.ledger import Fates, Held, Ledger, reconcile
 from perfchaos.ledger.reconciling import Numbers
+from perfchaos.recording import Outcome, Recorder, Recording
 
 
 def numbers(found: Iterable[int]) -> Numbers:
@@ -27,6 +29,17 @@ def ledger(
         Held(numbers=numbers(held), counts=np.array(list(held.values()), dtype=np.int64)),
         numbers(queued),
     )
+
+
+def test_the_fates_of_a_run_are_those_of_all_its_loads(tmp_path: Path) -> None:
+    for series in (2, 0, 1):
+        with Recorder(tmp_path / f"{series}.samples", epoch_ns=0, series=series) as recorder:
+            for n, outcome in enumerate((Outcome.ACKED, Outcome.REFUSED, Outcome.INDETERMINATE)):
+                recorder.write(n, n, 1, 1, 200, outcome, 0)
+    found = Fates.of(Recording.open(tmp_path / f"{series}.samples") for series in (2, 0, 1))
+    assert found.acked.tolist() == [0, 1 << 32, 2 << 32]
+    assert found.refused.tolist() == [1, (1 << 32) + 1, (2 << 32) + 1]
+    assert found.indeterminate.tolist() == [2, (1 << 32) + 2, (2 << 32) + 2]
 
 
 def test_what_is_acked_and_held_once_is_nothing_to_report() -> None:

@@ -11,7 +11,7 @@ import pytest
 from perfchaos.ledger import Fates, Held, reconcile
 from perfchaos.measure.fallback import goodput_ratio
 from perfchaos.measure.phases import samples_of
-from perfchaos.recording import Outcome, Recording
+from perfchaos.recording import Recording
 from perfchaos.recording.ids import number_of
 from perfchaos.timeline import Phase, Span
 from perfchaos.workload.arrivals import Arrivals
@@ -109,12 +109,8 @@ def test_the_ratio_is_the_scripted_truth_within_two_points(
         Span(phase=Phase.OUTAGE, start_ns=harmed_ns, end_ns=ended_ns),
     )
     kept = np.array(sorted(scripted.kept), dtype=np.int64)
-    fates = (
-        recording.numbers(outcome).astype(np.int64)
-        for outcome in (Outcome.ACKED, Outcome.REFUSED, Outcome.INDETERMINATE)
-    )
     ledger = reconcile(
-        Fates(**dict(zip(("acked", "refused", "indeterminate"), fates, strict=True))),
+        Fates.of([recording]),
         Held(numbers=kept, counts=np.ones_like(kept)),
         np.empty(0, dtype=np.int64),
     )

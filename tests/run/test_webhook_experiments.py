@@ -4,6 +4,7 @@ import csv
 import json
 from typing import Any
 
+from perfchaos.recording import Outcome, Recording
 from tests.run.conftest import Chaos
 
 SHORT = {"duration_ratio": 0.1, "samples_min": 5}
@@ -53,6 +54,26 @@ def test_a_capacity_beyond_the_search_is_a_lower_bound(chaos: Chaos) -> None:
     assert (held[0], held[-1]) == (30, capacity["value"])
     # A step in which the generator itself fell behind proves nothing, and may have lowered it.
     assert capacity["value"] == 60 or any(step["unsound"] for step in steps)
+
+
+def test_every_acknowledgement_of_the_search_is_followed_up(chaos: Chaos) -> None:
+    """On a database that holds what the run's own load sent, and nothing that a step sent."""
+    experiment = chaos.experiment("webhook-capacity.yaml")
+    experiment["method"][0]["provider"]["arguments"]["promises"] = ["p99<10s", "errors<50%"]
+    experiment["configuration"] |= {"start_per_s": 30, "max_per_s": 30, "step_s": 1, "hold_s": 1}
+    target = chaos.target
+    # The four digits that say which of the run's loads an id is of.
+    own_load = "substring(held.id::text from 25 for 4) = '0000'"
+    query = target["ledger"]["query"]
+    target["ledger"]["query"] = f"SELECT * FROM ({query}) AS held (id, times) WHERE {own_load}"
+    ended = chaos.run(experiment, target=target, rate_per_s=20)
+    steps_acked = sum(
+        len(Recording.open(path).numbers(Outcome.ACKED))
+        for path in ended.directory.glob("steps/*/recording")
+    )
+    assert steps_acked > 30
+    assert ended.verdict["ledger"]["lost"] == steps_acked
+    assert ended.exit_code == 1
 
 
 def test_a_capacity_that_was_not_searched_for_fails_the_run(chaos: Chaos) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfchaos.recording.ids import id_of
+from perfchaos.recording.ids import SERIES_MAX, first_and_last, first_number, id_of
 from perfchaos.workload.plan import RequestTemplate, Signing
 from perfchaos.workload.rendering import Origin, renderer, signer
 
@@ -37,6 +37,14 @@ def test_the_length_follows_the_number(n: int) -> None:
     lines, body = split(renderer(RequestTemplate(url="http://x/", body='{"n":{n}}'), seed=1)(n))
     assert json.loads(body) == {"n": n}
     assert f"Content-Length: {len(body)}" in lines
+
+
+def test_each_load_of_a_run_has_ids_of_its_own_in_one_range() -> None:
+    template = RequestTemplate(url="http://x/", body="{uuid} {n}")
+    sent = [split(renderer(template, seed=3, series=series)(7))[1] for series in (0, 1, SERIES_MAX)]
+    assert sent == [f"{id_of(3, first_number(s) + 7)} 7".encode() for s in (0, 1, SERIES_MAX)]
+    first, last = first_and_last(3)
+    assert all(first <= body.decode().split()[0] <= last for body in sent)
 
 
 def test_the_head_says_what_http_needs_and_no_more() -> None:
