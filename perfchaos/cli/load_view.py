@@ -116,7 +116,10 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _generator(tally: Tally) -> str:
     lags = (tally.lag_p50_ms, tally.lag_p99_ms, tally.lag_max_ms)
     p50, p99, worst = (_ms(lag) for lag in lags)
-    return f"lag p50 {p50} p99 {p99} max {worst}, {tally.cpu_ratio:.0%} of a core"
+    account = f"lag p50 {p50} p99 {p99} max {worst}, {tally.cpu_ratio:.0%} of a core"
+    if tally.held_up_count:
+        account += f"; {tally.held_up_count} replies waited for its idle connections"
+    return account
 
 
 def _percentiles(values: Percentiles) -> str:

@@ -11,7 +11,7 @@ import click
 
 from perfchaos.errors import InvalidInput
 from perfchaos.workload.arrivals import Arrivals
-from perfchaos.workload.plan import ClosedLoop, Plan, RequestTemplate, Signing
+from perfchaos.workload.plan import IDLE_MAX_S, ClosedLoop, Plan, RequestTemplate, Signing
 
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
@@ -50,6 +50,8 @@ class RequestOptions:
     ack: str
     timeout: float
     connections: int
+    keep_alive: bool
+    idle: float
     in_flight: int
     processes: int
     insecure: bool
@@ -79,6 +81,8 @@ class RequestOptions:
             seed=secrets.randbits(32) if self.seed is None else self.seed,
             duration_s=duration_s,
             connections_max=self.connections,
+            keep_alive=self.keep_alive,
+            idle_max_s=self.idle,
             in_flight_max=self.in_flight,
             processes=self.processes,
             tls_verify=not self.insecure,
@@ -108,6 +112,15 @@ _OPTIONS = (
     ),
     click.option("--timeout", type=DURATION, default=10.0, help="For each request; 10s."),
     click.option("--connections", default=500, show_default=True, help="Open at most so many."),
+    click.option(
+        "--keep-alive/--no-keep-alive",
+        default=True,
+        show_default=True,
+        help="Use a connection for more than one request.",
+    ),
+    click.option(
+        "--idle", type=DURATION, default=IDLE_MAX_S, help="Keep an idle connection so long; 1.5s."
+    ),
     click.option(
         "--in-flight", default=20_000, show_default=True, help="Drop what goes beyond so many."
     ),

@@ -33,6 +33,8 @@ class WorkloadSettings:
     that mean rate). The first `warm_up_s` seconds are sent and not measured; the `baseline_s`
     seconds after them are what every later phase is compared with.
 
+    `connections_max` takes the place of the target file's `connections.max`.
+
     With a `scenario` instead of a rate they come at a tenth of its rate until the end of the
     baseline, and then as `perfchaos.workload.scenarios` has it, its stages lasting
     `duration_ratio` times as long.
@@ -45,7 +47,7 @@ class WorkloadSettings:
     warm_up_s: float = 2.0
     baseline_s: float = 8.0
     poisson: bool = False
-    connections_max: int = 500
+    connections_max: int | None = None
     in_flight_max: int = 20_000
 
     def mistakes(self) -> list[str]:
@@ -100,7 +102,9 @@ class WorkloadSettings:
             request=target.webhook,
             load=self.arrivals(),
             seed=seed,
-            connections_max=self.connections_max,
+            connections_max=self.connections_max or target.connections.max_count,
+            keep_alive=target.connections.keep_alive,
+            idle_max_s=target.connections.idle_s,
             in_flight_max=self.in_flight_max,
         )
 

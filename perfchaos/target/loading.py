@@ -20,6 +20,7 @@ from perfchaos.errors import InvalidInput, PerfchaosError
 from perfchaos.places import state_dir
 from perfchaos.target.records import (
     BlastRadius,
+    Connections,
     Container,
     Handle,
     Postgres,
@@ -202,6 +203,7 @@ def _target(path: Path, document: Document) -> Target:
         path=path,
         name=document["name"],
         webhook=_request(document["webhook"]),
+        connections=_connections(document.get("connections", {})),
         health_url=document.get("health", {}).get("url"),
         redis=_redis(document["redis"]) if "redis" in document else None,
         postgres=_postgres(document["postgres"]) if "postgres" in document else None,
@@ -229,6 +231,15 @@ def _request(section: Document) -> RequestTemplate:
         acknowledged=tuple(section["acknowledged"]),
         refused=tuple(section["refused"]) if "refused" in section else None,
         timeout_s=section.get("timeout_s", 2.0),
+    )
+
+
+def _connections(section: Document) -> Connections:
+    usual = Connections()
+    return Connections(
+        max_count=section.get("max", usual.max_count),
+        keep_alive=section.get("keep_alive", usual.keep_alive),
+        idle_s=section.get("idle_s", usual.idle_s),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from perfchaos.errors import InvalidInput, PerfchaosError
-from perfchaos.workload.plan import RequestTemplate
+from perfchaos.workload.plan import IDLE_MAX_S, RequestTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +169,20 @@ class BlastRadius:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """
+    How the load keeps connections to the target.
+
+    At most `max_count` are open. Each is kept for its next request for `idle_s` seconds at most;
+    without `keep_alive` every request has one of its own.
+    """
+
+    max_count: int = 500
+    keep_alive: bool = True
+    idle_s: float = IDLE_MAX_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """
     One system under test.
@@ -186,6 +200,7 @@ class Target:
     ledger_query: str | None
     race: Race | None
     blast_radius: BlastRadius
+    connections: Connections = Connections()
 
 
 def secret(variable: str | None) -> str | None:

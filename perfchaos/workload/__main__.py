@@ -66,9 +66,10 @@ async def _run(plan: Plan, folder: Path, *, part: int | None) -> None:
     loop.set_exception_handler(_end_at_once)
     signing = plan.request.signing
     key = b"" if signing is None else os.environ[signing.secret_env].encode()
-    render = renderer(plan.request, seed=plan.seed, series=plan.series, key=key)
+    render = renderer(
+        plan.request, seed=plan.seed, series=plan.series, key=key, keep_alive=plan.keep_alive
+    )
     engine = Engine(plan, render, part=part or 0, parts=plan.processes)
-    await engine.warm_up()
     epoch_ns = time.monotonic_ns() + _LEAD_NS if part is None else _agreed_epoch_ns()
     path = folder / f"{part or 0}.samples"
     with Recorder(

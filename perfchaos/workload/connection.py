@@ -36,7 +36,8 @@ class Connection(asyncio.Protocol):
     An asyncio protocol that holds the request on the wire.
 
     `n`, `intended_ns`, `sent_ns` and `waited` describe that request while `busy`, `said` is what
-    has come of its reply, the beginning of it where it is long. Without TLS it
+    has come of its reply, the beginning of it where it is long. It is `unproven` until its first
+    reply, which may never come from a server that waits on another connection. Without TLS it
     goes straight to the socket; what the socket does not take, and all that follows on this
     connection, goes through the transport, which keeps the order.
     """
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
         "n",
         "said",
         "sent_ns",
+        "unproven",
         "waited",
     )
 
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self.said = b""
         self.keep_alive = True
+        self.unproven = True
         self.busy = False
         self.n = self.intended_ns = self.sent_ns = self.waited = 0
 

@@ -21,7 +21,6 @@ from perfchaos.workload.rendering import Render
 from perfchaos.workload.tally import Tally
 
 _NEVER_NS = 1 << 62
-_WARM_COUNT = 16
 _BATCH_COUNT = 500  # sent in one wake-up at most, so that replies are read in between
 _LAG_STEP_NS = 10_000
 _LAG_TOP = 100_000  # steps: lags of a second and more share the last one
@@ -55,10 +54,6 @@ class Engine:
         self._sent_all = asyncio.Event()
         self._give_up = asyncio.Event()
         self._cpu_s = 0.0
-
-    async def warm_up(self) -> None:
-        """Opens the first connections."""
-        await self._pool.warm_up(self._slots_count or _WARM_COUNT)
 
     async def run(self, recorder: Recorder, *, epoch_ns: int) -> Tally:
         """
@@ -102,6 +97,8 @@ class Engine:
             dropped_count=counts[Outcome.DROPPED],
             in_flight_count=self._pool.in_flight_count,
             own_limit_count=self._pool.own_limit_count,
+            parted_count=self._pool.parted_count,
+            held_up_count=self._pool.held_up_count,
             sent_bytes=self._pool.sent_bytes,
             received_bytes=self._pool.received_bytes,
             lag_p50_ms=_lag_ms(self._lags, 0.50),

@@ -16,6 +16,7 @@ class HealthLimits:
     lag_p50_ms: float = 5.0
     lag_p99_ms: float = 50.0
     cpu_ratio: float = 0.95
+    held_up_ratio: float = 0.01
 
 
 def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tuple[str, ...]:
@@ -43,6 +44,11 @@ def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tu
         reasons.append(
             f"the generator used {tally.cpu_ratio:.0%} of a core (limit {limits.cpu_ratio:.0%}):"
             " give it more processes"
+        )
+    if tally.held_up_count > limits.held_up_ratio * tally.planned_count:
+        reasons.append(
+            f"{tally.held_up_count} replies waited for idle connections of the generator: the"
+            " target waits on a silent connection; set connections.keep_alive to false"
         )
     if tally.own_limit_count:
         reasons.append(

@@ -3,6 +3,10 @@ The connections to the target, and the line of requests that wait for one.
 
 A request given to the pool ends as exactly one sample, whatever happens. It goes out on an idle
 connection, or waits in line; it is never sent twice.
+
+A connection is opened when a request needs one and none is idle, and by then it has a request to
+carry; if another came free meanwhile, it is closed again. Servers with a worker or a thread for
+each connection wait on one that is silent, and everybody else's requests wait behind it.
 """
 
 import asyncio
@@ -26,11 +30,13 @@ from perfchaos.workload.plan import Plan
 from perfchaos.workload.rendering import Render
 from perfchaos.workload.replies import HeadCache
 
-_WARM_UP_S = 1.0
 _SWEEP_S = 0.05
-# Servers end idle connections by themselves, after 2 s (gunicorn), 5 s (uvicorn, Node) or more, and
-# a request that crosses with the end is lost without the target's being at fault: part first.
-_IDLE_MAX_NS = 1_500_000_000
+# A first request that waits so long, and so many times the usual, while connections of ours are
+# idle may be waiting for just those: the server may give a worker to each.
+_HELD_UP_NS = 100_000_000
+_HELD_UP_TIMES = 4
+_AT_ONCE_NS = 20_000_000
+_HELD_UP_PROOF_COUNT = 3  # replies at once, at least half of all: by chance they are fewer
 
 _ACKED = int(Outcome.ACKED)
 
@@ -68,6 +74,8 @@ class Pool:
         self._timeout_ns = int(plan.request.timeout_s * 1e9)
         self._connections_max = connections_max
         self._in_flight_max = in_flight_max
+        self._keep_alive = plan.keep_alive
+        self._idle_max_ns = int(plan.idle_max_s * 1e9)
         self.loop = asyncio.get_running_loop()
         self._dialer = Dialer(plan, self.loop)
         self._dials: set[asyncio.Task[None]] = set()
@@ -75,13 +83,11 @@ class Pool:
         self._idle: list[Connection] = []  # the last one used is the next: the rest may expire
         self._waiting: deque[tuple[int, int]] = deque()  # (n, intended_ns), oldest first
         self._taken_count = 0
-        self._open = True
-
-    async def warm_up(self, count: int) -> None:
-        """Opens the first connections; a target that cannot be reached shows in the samples."""
-        for _ in range(min(count, self._connections_max)):
-            self._start_dial()
-        await asyncio.wait(set(self._dials), timeout=_WARM_UP_S)
+        self._usual_ns = 0  # the service time of late, a moving average
+        self._suspects: set[Connection] = set()
+        self._parted_ns = 0
+        self.parted_count = 0
+        self.held_up_count = 0
 
     def record_into(self, recorder: Recorder, *, epoch_ns: int) -> None:
         """From now on samples go there. Needed before the first `send`."""
@@ -110,7 +116,6 @@ class Pool:
 
     async def drain(self, *, give_up: asyncio.Event) -> None:
         """Waits for what is in flight, at most the request timeout; then gives it up."""
-        self._open = False
         self._settled = lambda _: None if self.in_flight_count else give_up.set()
         if self.in_flight_count:
             with contextlib.suppress(TimeoutError):
@@ -151,8 +156,12 @@ class Pool:
             outcome,
             flags,
         )
+        if connection.unproven:
+            self._prove(connection, done_ns)
         if connection.keep_alive:
-            if self._waiting:
+            if not self._keep_alive:
+                connection.close()
+            elif self._waiting:
                 self._put_oldest_on(connection, done_ns)
             else:
                 self._idle.append(connection)
@@ -174,14 +183,13 @@ class Pool:
         )
 
     def closed(self, connection: Connection) -> None:
-        """The connection is gone; unless it was idle, it is replaced before it is missed."""
+        """The connection is gone; it is replaced if a request waits."""
         if connection not in self._connections:
             return  # Closed before the dial that opened it returned.
         self._connections.remove(connection)
+        self._suspects.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        elif self._open and len(self._dials) <= len(self._waiting):
-            self._start_dial()
         self._dial()
 
     # Sending.
@@ -204,7 +212,10 @@ class Pool:
                 self._put_on(connection, n, intended_ns, Waited.FOR_CONNECTION)
                 return
             self._drop(n, intended_ns, Failure.TOO_LATE)
-        self._idle.append(connection)
+        if connection.unproven:
+            connection.close()  # Opened for a request that another connection has taken.
+        else:
+            self._idle.append(connection)
 
     # Connections.
 
@@ -228,8 +239,7 @@ class Pool:
         self._dials.remove(cast("asyncio.Task[None]", asyncio.current_task()))
         if connection is not None and connection.keep_alive:
             self._connections.add(connection)
-            connection.sent_ns = _monotonic_ns()  # It is as fresh as one just used.
-            self._put_oldest_on(connection, connection.sent_ns)
+            self._put_oldest_on(connection, _monotonic_ns())
         elif self._waiting:
             # Charged to who has waited longest: nothing of it was sent.
             self._drop(*self._waiting.popleft(), failure)
@@ -243,13 +253,44 @@ class Pool:
 
     def _expire(self) -> None:
         now_ns = _monotonic_ns()
-        for connection in [c for c in self._idle if c.sent_ns < now_ns - _IDLE_MAX_NS]:
+        for connection in [c for c in self._idle if c.sent_ns < now_ns - self._idle_max_ns]:
             connection.close()
+        if self._idle:
+            self._part_with_idle(now_ns)
         oldest_ns = now_ns - self._timeout_ns
         for connection in [c for c in self._connections if c.busy and c.sent_ns < oldest_ns]:
             connection.give_up(Failure.TIMEOUT)
         while self._waiting and self._waiting[0][1] < oldest_ns:
             self._drop(*self._waiting.popleft(), Failure.TOO_LATE)
+
+    # Whether idle connections hold requests up.
+
+    def _part_with_idle(self, now_ns: int) -> None:
+        """Closes all idle connections if a first request on another may be waiting for that."""
+        patience_ns = max(_HELD_UP_NS, _HELD_UP_TIMES * self._usual_ns)
+        suspects = {
+            c
+            for c in self._connections
+            if c.busy and c.unproven and c.sent_ns < now_ns - patience_ns
+        }
+        if suspects - self._suspects:
+            self._suspects |= suspects
+            self._parted_ns = now_ns
+            self.parted_count += 1
+            for connection in list(self._idle):
+                connection.close()
+
+    def _prove(self, connection: Connection, done_ns: int) -> None:
+        """Takes note of the first reply on a connection: the server has turned to it."""
+        connection.unproven = False
+        if connection in self._suspects:
+            self._suspects.remove(connection)
+            self.held_up_count += done_ns - self._parted_ns < _AT_ONCE_NS
+            if self.held_up_count >= max(_HELD_UP_PROOF_COUNT, self.parted_count / 2):
+                self._keep_alive = False  # This server waits on idle connections: keep none.
+        else:
+            took_ns = done_ns - connection.sent_ns
+            self._usual_ns += (took_ns - self._usual_ns) // 8
 
     # Recording.
 

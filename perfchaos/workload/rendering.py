@@ -22,14 +22,24 @@ Sign = Callable[[bytes], bytes]
 _FIELD = re.compile(r"\{(uuid|n|now)\}")
 
 
-def renderer(request: RequestTemplate, *, seed: int, series: int = 0, key: bytes = b"") -> Render:
+def renderer(
+    request: RequestTemplate,
+    *,
+    seed: int,
+    series: int = 0,
+    key: bytes = b"",
+    keep_alive: bool = True,
+) -> Render:
     """
     A function from the number of a request to its bytes; `key` signs, if the template is.
 
-    The number is the one within the series, below 2³²; ids tell the series too.
+    The number is the one within the series, below 2³²; ids tell the series too. Without
+    `keep_alive` each request asks the server to close the connection after its reply.
     """
     start = _id_start(seed, series)
     head, body = _head(request), _filler(request.body, start)
+    if not keep_alive:
+        head += "Connection: close\r\n"
     if "{n}" in request.body:
         return _of_varying_length(request, head, body, start, key)
     if request.body or request.method in {"POST", "PUT", "PATCH"}:

@@ -35,6 +35,10 @@ class Tally:
     """From the epoch to the end of sending, or until now."""
     elapsed_s: float
     """From the epoch until now, draining included."""
+    parted_count: int = 0
+    """How often all idle connections were closed because a first request on another waited."""
+    held_up_count: int = 0
+    """First requests that were answered at once when the idle connections had been closed."""
 
     @classmethod
     def merged(cls, parts: Sequence[Self]) -> Self:

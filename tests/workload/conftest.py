@@ -159,8 +159,9 @@ def drive(tmp_path: Path) -> Drive:
         path = tmp_path / f"{time.monotonic_ns()}.samples"
 
         async def body() -> Tally:
-            engine = Engine(plan, renderer(request, seed=plan.seed, key=key))
-            await engine.warm_up()
+            engine = Engine(
+                plan, renderer(request, seed=plan.seed, key=key, keep_alive=plan.keep_alive)
+            )
             epoch_ns = time.monotonic_ns() - int(late_s * 1e9)
             with Recorder(path, epoch_ns=epoch_ns) as recorder:
                 return await engine.run(recorder, epoch_ns=epoch_ns)

@@ -375,17 +375,3 @@ def test_the_duration_of_a_plan_ends_unbounded_arrivals(serve: Serve, drive: Dri
         duration_s=0.1,
     )
     assert driven.tally.planned_count == 10
-
-
-def test_an_idle_connection_is_left_before_the_server_ends_it(
-    serve: Serve, drive: Drive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("perfchaos.workload.pool._IDLE_MAX_NS", 10_000_000)
-    server = serve(replying(OK))
-    driven = drive(
-        RequestTemplate(url=server.url(), timeout_s=2),
-        load=Arrivals.constant(5.0, duration_s=0.9),
-        connections_max=1,
-    )
-    assert driven.classes == {"HTTP 200": 5}
-    assert server.connection_count > 1
