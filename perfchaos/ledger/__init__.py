@@ -1,10 +1,11 @@
 """What was promised against what is held: lost, duplicated, phantom, recovered."""
 
-from perfchaos.ledger.measuring import duplicated, lost, phantom, report
+from perfchaos.ledger.measuring import duplicated, lost, phantom, report, waiting
 from perfchaos.ledger.reconciling import Fates, Held, Ledger, are_in, reconcile
-from perfchaos.ledger.settling import settle
+from perfchaos.ledger.settling import Books
 
 __all__ = [
+    "Books",
     "Fates",
     "Held",
     "Ledger",
@@ -14,5 +15,5 @@ __all__ = [
     "phantom",
     "reconcile",
     "report",
-    "settle",
+    "waiting",
 ]

@@ -15,6 +15,7 @@ from perfchaos.target import Target
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 30
 ROWS_A_PAGE = 20_000
+_SHOWN_CHARACTERS_MAX = 80
 
 # Pages of text: a million rows fetched one by one would take many times as long. The line break is
 # for a query that ends in a comment.
@@ -38,10 +39,15 @@ def held_by_database(target: Target, seed: int) -> Held:
             not rows of an id and a count.
 
     """
-    ours = re.compile(rb"(?m)^" + prefix_of(seed).encode() + rb"([0-9a-f]{12}) (.*)$")
+    prefix = prefix_of(seed).encode()
+    ours = re.compile(rb"(?m)^" + prefix + rb"([0-9a-f]{12}) (.*)$")
+    others = re.compile(rb"(?m)^(?!" + prefix + rb"[0-9a-f]{12} )(.*) .*$")
     numbers, counts = [_numbers([])], [_numbers([])]
+    stranger = None
     for page in _pages(target, seed):
         found = ours.findall(page)
+        if stranger is None and (other := others.search(page)):
+            stranger = other[1][:_SHOWN_CHARACTERS_MAX].decode(errors="replace")
         if any(not count for _, count in found):
             raise PerfchaosError(
                 "the ledger query gives an id that is held NULL times",
@@ -52,7 +58,7 @@ def held_by_database(target: Target, seed: int) -> Held:
     held, index = np.unique(np.concatenate(numbers), return_inverse=True)
     # A query that does not group gives the same id in several rows: each is one effect.
     totals = np.bincount(index, weights=np.concatenate(counts), minlength=len(held))
-    return Held(numbers=held, counts=totals.astype(np.int64))
+    return Held(numbers=held, counts=totals.astype(np.int64), stranger=stranger)
 
 
 def _numbers(digits: list[bytes]) -> Numbers:

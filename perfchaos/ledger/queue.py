@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import redis
@@ -16,9 +17,30 @@ from perfchaos.target import Queue, Target
 ENTRIES_A_PAGE = 5_000
 
 
-def queued_numbers(target: Target, seed: int) -> Numbers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
     """
-    The requests of the run with this seed that wait in the queue, sorted, each once.
+    The numbers that wait in the queue, in ascending order, each once.
+
+    `entries_count` is how many entries were looked into, of whichever run. `overlooked` says where
+    else something may wait that the target file does not speak of.
+    """
+
+    numbers: Numbers
+    entries_count: int = 0
+    overlooked: str | None = None
+
+    def only(self, numbers: Numbers) -> Self:
+        """The same look, with no more than these numbers."""
+        return replace(self, numbers=numbers)
+
+
+NOTHING_QUEUED = Queued(numbers=np.empty(0, dtype=np.int64))
+
+
+def queued_by_redis(target: Target, seed: int) -> Queued:
+    """
+    The requests of the run with this seed that wait in the queue.
 
     Those of a stream wait while they are undelivered, and while they are delivered and unconfirmed.
 
@@ -34,11 +56,13 @@ def queued_numbers(target: Target, seed: int) -> Numbers:
     first, _ = first_and_last(seed)
     ours = re.compile(re.escape(first[:24].encode()) + rb"[0-9a-f]{12}")
     found: set[int] = set()
+    entries_count = 0
     with connected(target.redis, "the queue") as client:
         for entry in _entries(client, target.redis.queue):
+            entries_count += 1
             numbers = (number_of(seed, text.decode()) for text in ours.findall(entry))
             found.update(number for number in numbers if number is not None)
-    return np.array(sorted(found), dtype=np.int64)
+    return Queued(numbers=np.array(sorted(found), dtype=np.int64), entries_count=entries_count)
 
 
 def _entries(client: redis.Redis, queue: Queue) -> Iterator[bytes]:

@@ -97,8 +97,11 @@ def _fault_line(fault: FaultReport) -> str:
 
 
 def _ledger_line(ledger: LedgerReport) -> str:
+    of = "" if ledger.whole_run else " of the baseline"
+    lost = "maybe lost" if ledger.doubt else "lost"
     return (
-        f"ledger: {ledger.acked:,} acknowledged, {ledger.lost:,} lost, "
+        f"ledger{of}: {ledger.acked:,} acknowledged, {ledger.lost:,} {lost}, "
+        f"{ledger.waiting:,} still waiting, "
         f"{ledger.duplicated:,} twice, {ledger.phantom:,} refused yet done, "
         f"{ledger.recovered:,} of {ledger.indeterminate:,} indeterminate done"
     )

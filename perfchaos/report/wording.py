@@ -11,6 +11,7 @@ _NAMES = {
     "sustained_per_s": "rate sustained",
     "capacity_per_s": "rate at which the promises hold",
     "lost_count": "lost",
+    "waiting_count": "acknowledged and waiting",
     "duplicated_count": "took effect twice",
     "phantom_count": "refused, yet took effect",
     "goodput_ratio": "goodput, of baseline",

@@ -37,7 +37,9 @@ def conclude(run: Run, status: Status, reasons: list[str]) -> Verdict:
         not_asked=tuple(run.not_asked.values()),
         spans=run.spans(),
         faults=fault_reports(run.timeline.events(), run.draft.started_ns),
-        ledger=ledger_report(run.ledger, run.seed) if run.ledger else None,
+        ledger=ledger_report(run.ledger, run.seed, whole_run=run.ledger_whole)
+        if run.ledger
+        else None,
         workload=asdict(tally) if tally else {},
         race=race,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.ledger import Fates, Ledger, settle
+from perfchaos.ledger import Books, Fates, Ledger
 from perfchaos.measure.phases import lived, samples_of, window_of
 from perfchaos.race.contest import Contest
 from perfchaos.recording import Recording, Window
@@ -38,6 +38,7 @@ class Run(Scene):
     `judgements` keeps the latest judgement of each measurement by (name, phase): what is asked
     again later is judged again, on more data. `companions` are closed when the run is concluded.
     `steps` are the recordings of the loads that a search sent besides the run's own.
+    `ledger` is the last that was read, and is `ledger_whole` once no request can change it.
     `load_died` tells of a load generator that ended without being told to.
     """
 
@@ -53,6 +54,8 @@ class Run(Scene):
     not_asked: dict[str, NotAsked] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     ledger: Ledger | None = None
+    ledger_whole: bool = False
+    books: Books | None = None
     capacity: Capacity | None = None
     steps: list[Recording] = field(default_factory=list)
     load_ended_ns: int | None = None
@@ -221,14 +224,14 @@ class Run(Scene):
                 cannot be asked whether it still waits.
 
         """
-        ended = self.load_ended_ns is not None
-        if ended and self.ledger is not None:
+        if self.ledger is not None and self.ledger_whole:
             return self.ledger
+        ended = self.load_ended_ns is not None
         fates = Fates.of([self.recording, *self.steps])
-        ledger = settle(self.target, self.seed, fates, drain_s=drain_s, wait=self.go_on)
-        if ended:
-            self.ledger = ledger
-        return ledger
+        self.books = self.books or Books.of(self.target, self.seed)
+        self.ledger = self.books.settle(fates, drain_s=drain_s, wait=self.go_on)
+        self.ledger_whole = ended
+        return self.ledger
 
 
 _current: Scene | None = None

@@ -298,6 +298,17 @@ _RULES = (
         band=Band.CRITICAL,
         action="acknowledged work is gone: store it before acknowledging it",
     ),
+    *(
+        _Rule(
+            metric="waiting_count",
+            band=band,
+            action=(
+                "acknowledged work still waits in the queue: see that workers run and keep up, or "
+                "give drain_s more seconds"
+            ),
+        )
+        for band in (Band.WARN, Band.CRITICAL)
+    ),
     _Rule(
         metric="duplicated_count",
         band=Band.CRITICAL,
@@ -325,7 +336,12 @@ def advise(
     `evidence` is the measurement's: whoever the action is about is named in it.
     """
     if band is Band.UNKNOWN:
-        return ("not measured: find out why before trusting this run",)
+        why = evidence.get("why")
+        return (
+            f"not measured: {why}"
+            if why
+            else "not measured: find out why before trusting this run",
+        )
     fitting = [
         rule
         for rule in _RULES

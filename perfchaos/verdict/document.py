@@ -59,7 +59,13 @@ class FaultReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerReport:
-    """Counts of the ledger, with the first ids of every kind that must not be."""
+    """
+    Counts of the ledger, with the first ids of every kind that must not be.
+
+    `in_queue` waits for its effect, and `waiting` is what of it was acknowledged. It speaks of all
+    that was sent before the baseline was asked where it is not of the `whole_run`. `doubt` says why
+    what is lost may wait somewhere instead.
+    """
 
     acked: int
     refused: int
@@ -69,9 +75,12 @@ class LedgerReport:
     phantom: int
     recovered: int
     in_queue: int
+    waiting: int
     lost_ids: tuple[str, ...]
     duplicated_ids: tuple[str, ...]
     phantom_ids: tuple[str, ...]
+    whole_run: bool = True
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +295,9 @@ def _ledger(ledger: LedgerReport) -> dict[str, Any]:
         "phantom": ledger.phantom,
         "recovered": ledger.recovered,
         "in_queue": ledger.in_queue,
+        "waiting": ledger.waiting,
+        "whole_run": ledger.whole_run,
+        "doubt": ledger.doubt,
         "lost_ids": list(ledger.lost_ids),
         "duplicated_ids": list(ledger.duplicated_ids),
         "phantom_ids": list(ledger.phantom_ids),

@@ -8,7 +8,7 @@ import redis
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger import queue
-from perfchaos.ledger.queue import queued_numbers
+from perfchaos.ledger.queue import queued_by_redis
 from perfchaos.recording.ids import id_of
 from perfchaos.target import Queue, Target
 from tests.redis_server import as_target, redis_server
@@ -38,7 +38,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def queued(client: redis.Redis, target: Target, of: Queue) -> list[int]:
     asked = replace(target, redis=as_target(client, of))
-    return [int(number) for number in queued_numbers(asked, SEED)]
+    return [int(number) for number in queued_by_redis(asked, SEED).numbers]
 
 
 def add(client: redis.Redis, numbers: range) -> None:
@@ -98,4 +98,4 @@ def test_a_key_of_another_type_is_an_error_and_no_empty_queue(
 
 def test_a_target_without_a_queue_says_what_to_add(target: Target) -> None:
     with pytest.raises(PerfchaosError, match=r"add redis\.queue"):
-        queued_numbers(target, SEED)
+        queued_by_redis(target, SEED)

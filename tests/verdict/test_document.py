@@ -78,6 +78,7 @@ def verdict(
             phantom=0,
             recovered=1,
             in_queue=0,
+            waiting=0,
             lost_ids=("00000000-0000-4000-8000-000000000001",),
             duplicated_ids=(),
             phantom_ids=(),
