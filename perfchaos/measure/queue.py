@@ -19,6 +19,10 @@ type Readings = Sequence[QueueReading]
 type Spans = Sequence[Span]
 
 
+_GROWTH_COUNT_MIN = 2
+_GROWTH_RATIO_MIN = 0.02
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A reading that succeeded."""
@@ -55,25 +59,55 @@ def backlog(readings: Readings, spans: Spans, phase: Phase) -> Measurement:
 
 def time_to_drain(readings: Readings, spans: Spans) -> Measurement:
     """
-    How long after the last heal the backlog was down to the baseline's largest, in seconds.
+    How long after the last heal more waited than ever in the baseline, in seconds.
 
-    It may drain after the load has ended. None if it has not drained so far.
+    The last look that saw more counts, for a backlog may come when the outage is over; it may drain
+    after the load has ended. What has not drained so far takes that long at least: a lower bound.
+    None where the baseline's own queue grew, so that there is nothing to drain to.
     """
     phase, since_ns = _aftermath(spans)
     seen = _seen(readings, since_ns=since_ns)
-    level = max((one.state.waiting for one in _baseline(readings, spans)), default=None)
-    drained = next((one for one in seen if level is not None and one.state.waiting <= level), None)
+    baseline = _baseline(readings, spans)
+    level = max((one.state.waiting for one in baseline), default=None)
+    deep = [at for at, one in enumerate(seen) if level is not None and one.state.waiting > level]
+    drained_at = min(deep[-1] + 1 if deep else 0, len(seen) - 1)
+    why = _growth(baseline)
+    value = None
+    if seen and level is not None and since_ns is not None and why is None:
+        value = _seconds(seen[drained_at].at_ns - since_ns)
     return Measurement(
         name="time_to_drain_s",
         phase=phase,
-        value=_seconds(drained.at_ns - since_ns) if drained and since_ns is not None else None,
+        value=value,
         unit="s",
         samples=len(seen),
         evidence={
             "drained_to": level,
             "waiting_in_the_end": seen[-1].state.waiting if seen else None,
-            **_rates([one for one in seen if drained is None or one.at_ns <= drained.at_ns]),
+            **_rates(seen[: drained_at + 1]),
+            **({"why": why} if why else {}),
         },
+        lower_bound=value is not None and bool(deep) and deep[-1] == len(seen) - 1,
+    )
+
+
+def _growth(baseline: Sequence[Seen]) -> str | None:
+    """
+    In which way the queue grew all through the baseline; None if it did not.
+
+    It did if all looks of its last third saw more than all of its first, by more than a message or
+    two and than one of fifty that came.
+    """
+    third = len(baseline) // 3
+    if not third:
+        return None
+    first = max(one.state.waiting for one in baseline[:third])
+    last = min(one.state.waiting for one in baseline[-third:])
+    if last - first <= max(_GROWTH_COUNT_MIN, _arrived(baseline) * _GROWTH_RATIO_MIN):
+        return None
+    return (
+        f"the queue grew all through the baseline, from {first:,} to {last:,}: what comes is not "
+        "worked off, with nothing broken yet"
     )
 
 

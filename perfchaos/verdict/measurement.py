@@ -96,9 +96,12 @@ def judge(measurement: Measurement, limits: Limits) -> Judgement:
     """
     Hold `measurement` against `limits`.
 
-    A lower bound that stays below a lower limit does not break it: what was asked for was done.
+    A lower bound that stays below a lower limit does not break it: what was asked for was done. One
+    that breaks an upper limit is critical; one that keeps it proves nothing, for it may be more.
     """
     band = limits.judge(measurement.value, samples=measurement.samples)
     if measurement.lower_bound and limits.better is Better.HIGHER and band is not Band.UNKNOWN:
         band = Band.GOOD if band in (Band.WARN, Band.CRITICAL) else band
+    elif measurement.lower_bound and limits.better is Better.LOWER and band is not Band.CRITICAL:
+        band = Band.UNKNOWN
     return Judgement(measurement=measurement, limits=limits, band=band)

@@ -89,11 +89,50 @@ def test_the_drain_ends_when_no_more_waits_than_in_the_baseline() -> None:
     assert drained.evidence["drained_per_s"] == pytest.approx(100)
 
 
-def test_what_has_not_drained_yet_is_unknown_and_its_rest_is_told() -> None:
-    readings = history(lambda at_s: waiting(0 if at_s < 10 else 800))
+def test_what_has_not_drained_takes_that_long_at_least_and_its_rest_is_told() -> None:
+    readings = history(lambda at_s: waiting(0 if at_s < 10 else 800), until_s=45)
     left = time_to_drain(readings, SPANS)
-    assert left.value is None
+    assert (left.value, left.lower_bound) == (24.75, True)
     assert left.evidence["waiting_in_the_end"] == 800
+
+
+def test_a_backlog_that_comes_after_the_heal_and_stays_has_not_drained_at_once() -> None:
+    readings = history(lambda at_s: waiting(0 if at_s < 21 else max(30, 900 - (at_s - 21) * 200)))
+    left = time_to_drain(readings, SPANS)
+    assert (left.value, left.lower_bound) == (9.75, True)
+
+
+@pytest.mark.parametrize(("until_s", "value"), [(22, 2), (24.5, 4.5)])
+def test_the_last_deep_look_counts_and_not_the_first_shallow_one(
+    until_s: float, value: float
+) -> None:
+    readings = history(lambda at_s: waiting(900 if 21 <= at_s < until_s else 0))
+    drained = time_to_drain(readings, SPANS)
+    assert (drained.value, drained.lower_bound) == (value, False)
+
+
+@pytest.mark.parametrize("spans", [SPANS, BASELINE_ONLY])
+def test_a_baseline_whose_own_queue_grows_is_nothing_to_drain_to(spans: Sequence[Span]) -> None:
+    readings = history(
+        lambda at_s: waiting(at_s * 40, arrived=round(at_s * 40)),
+        until_s=10 if spans is BASELINE_ONLY else 30,
+    )
+    found = time_to_drain(readings, spans)
+    assert found.value is None
+    assert "grew all through the baseline" in str(found.evidence["why"])
+
+
+@pytest.mark.parametrize(
+    ("grown_to", "well"), [(2, True), (8, True), (9, False)], ids=["one or two", "2 %", "more"]
+)
+def test_a_message_that_is_stuck_is_no_growth_and_one_in_fifty_is_the_limit(
+    grown_to: int, well: bool
+) -> None:
+    readings = history(
+        lambda at_s: waiting(0 if at_s < 5 else grown_to, arrived=round(at_s * 4) * 11),
+        until_s=10,
+    )
+    assert (time_to_drain(readings, BASELINE_ONLY).value is not None) is well
 
 
 def test_before_the_first_fault_nothing_is_to_be_drained() -> None:

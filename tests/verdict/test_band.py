@@ -57,8 +57,11 @@ def test_a_lower_bound_breaks_no_lower_limit(
     assert judge(measurement, limits).band is band
 
 
-def test_a_lower_bound_is_no_excuse_for_an_upper_limit() -> None:
+@pytest.mark.parametrize(
+    ("value", "band"), [(10.0, Band.UNKNOWN), (900.0, Band.UNKNOWN), (901.0, Band.CRITICAL)]
+)
+def test_a_lower_bound_keeps_no_upper_limit_and_may_break_it(value: float, band: Band) -> None:
     measurement = Measurement(
-        name="latency_p99_ms", phase=None, value=900, unit="ms", samples=9, lower_bound=True
+        name="time_to_drain_s", phase=None, value=value, unit="s", samples=9, lower_bound=True
     )
-    assert judge(measurement, Limits(better=Better.LOWER, good=500)).band is Band.CRITICAL
+    assert judge(measurement, Limits(better=Better.LOWER, good=500, warn=900)).band is band
