@@ -1,6 +1,7 @@
 """Sets a round up: requests and statements, and the fields that are captured from their answers."""
 
 import os
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -79,6 +80,11 @@ class SettingUp:
             raise NoRace(f"{request.method} {request.url}: {error}") from None
         if status not in request.acknowledged:
             raise NoRace(f"{request.method} {request.url} was answered with HTTP {status}")
+        if not re.search((request.acknowledged_when or "").encode(), body):
+            raise NoRace(
+                f"{request.method} {request.url} was answered with HTTP {status}, and its body does"
+                " not match acknowledged_when"
+            )
         return captured(body, step.capture)
 
     def _execute(self, step: SetUpStatement, fields: Mapping[str, Captured]) -> dict[str, Captured]:

@@ -229,6 +229,7 @@ def _request(section: Document) -> RequestTemplate:
         if signing
         else None,
         acknowledged=tuple(section["acknowledged"]),
+        acknowledged_when=section.get("acknowledged_when"),
         refused=tuple(section["refused"]) if "refused" in section else None,
         timeout_s=section.get("timeout_s", 2.0),
     )

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from perfchaos.recording.layout import Failure
 from perfchaos.workload.replies import HeadCache, ReplyParser, head_of
 
-_SAID_BYTES_MAX = 65_536  # of a reply in pieces; one that came whole is kept as it came
+SAID_BYTES_MAX = 65_536  # of a reply in pieces; one that came whole is kept as it came
 
 _monotonic_ns = time.monotonic_ns
 
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _hear_more(self, data: bytes) -> None:
-        self.said = (self.said + data)[:_SAID_BYTES_MAX]
+        self.said = (self.said + data)[:SAID_BYTES_MAX]
 
     def _begin_parsing(self, data: bytes) -> None:
         sender = self._sender

@@ -70,7 +70,8 @@ class RequestTemplate:
     other braces stay as they are, so JSON needs no escapes.
 
     `acknowledged` are the statuses that count as acked. Of the others, those in `refused` are a
-    definite no; None means every status but `INDETERMINATE_STATUSES`.
+    definite no; None means every status but `INDETERMINATE_STATUSES`. A reply with an acknowledging
+    status whose body does not match the regular expression `acknowledged_when` is a definite no.
     """
 
     method: str = "POST"
@@ -79,6 +80,7 @@ class RequestTemplate:
     body: str = ""
     signing: Signing | None = None
     acknowledged: tuple[int, ...] = (200, 201, 202, 204)
+    acknowledged_when: str | None = None
     refused: tuple[int, ...] | None = None
     timeout_s: float = 10.0
 
@@ -107,6 +109,10 @@ class RequestTemplate:
         found += [f"status {s} is not between 200 and 599" for s in statuses if not 200 <= s < 600]
         if not self.acknowledged:
             found.append("acknowledged names no status: nothing could ever succeed")
+        try:
+            re.compile((self.acknowledged_when or "").encode())
+        except re.error as error:
+            found.append(f"acknowledged_when: it is not a regular expression ({error})")
         if both := sorted(set(self.acknowledged) & set(self.refused or ())):
             found.append(f"statuses {both} are both acknowledged and refused")
         if not 0 < self.timeout_s <= TIMEOUT_MAX_S:

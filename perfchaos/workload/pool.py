@@ -11,6 +11,7 @@ each connection wait on one that is silent, and everybody else's requests wait b
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,11 +25,11 @@ from perfchaos.recording.layout import (
     sqlstate_flags,
 )
 from perfchaos.recording.writer import Recorder
-from perfchaos.workload.connection import Connection
+from perfchaos.workload.connection import SAID_BYTES_MAX, Connection
 from perfchaos.workload.dialing import Dialer, DialError
 from perfchaos.workload.plan import Plan
 from perfchaos.workload.rendering import Render
-from perfchaos.workload.replies import HeadCache
+from perfchaos.workload.replies import HeadCache, body_of
 
 _SWEEP_S = 0.05
 # A first request that waits so long, and so many times the usual, while connections of ours are
@@ -39,6 +40,7 @@ _AT_ONCE_NS = 20_000_000
 _HELD_UP_PROOF_COUNT = 3  # replies at once, at least half of all: by chance they are fewer
 
 _ACKED = int(Outcome.ACKED)
+_AS_ITS_BODY_SAYS = -1
 
 _monotonic_ns = time.monotonic_ns
 
@@ -71,6 +73,10 @@ class Pool:
         self._render = render
         self._settled = settled
         self._outcome_of = [int(plan.request.outcome_of(status)) for status in range(1000)]
+        self._acknowledged_when = re.compile((plan.request.acknowledged_when or "").encode())
+        if plan.request.acknowledged_when is not None:
+            for status in plan.request.acknowledged:
+                self._outcome_of[status] = _AS_ITS_BODY_SAYS
         self._timeout_ns = int(plan.request.timeout_s * 1e9)
         self._connections_max = connections_max
         self._in_flight_max = in_flight_max
@@ -143,10 +149,13 @@ class Pool:
         done_ns = _monotonic_ns()
         sent_ns, intended_ns = connection.sent_ns, connection.intended_ns
         outcome = self._outcome_of[status]
-        self.counts[outcome] += 1
         flags = connection.waited
         if outcome != _ACKED:
-            flags |= sqlstate_flags(connection.said)
+            if outcome == _AS_ITS_BODY_SAYS:
+                outcome = self._outcome_in(connection.said)
+            if outcome != _ACKED:
+                flags |= sqlstate_flags(connection.said)
+        self.counts[outcome] += 1
         self._write(
             intended_ns - self._epoch_ns,
             connection.n,
@@ -167,6 +176,14 @@ class Pool:
                 self._idle.append(connection)
         if self._settled is not None:
             self._settled(done_ns)
+
+    def _outcome_in(self, said: bytes) -> int:
+        """What a reply with an acknowledging status means by its body."""
+        if self._acknowledged_when.search(body_of(said)):
+            return _ACKED
+        # Of a long one only the beginning was kept: what is looked for may have stood behind it.
+        cut_off = len(said) >= SAID_BYTES_MAX
+        return int(Outcome.INDETERMINATE if cut_off else Outcome.REFUSED)
 
     def failed(self, connection: Connection, failure: Failure) -> None:
         """The request on this connection gets no reply."""

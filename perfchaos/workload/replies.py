@@ -5,6 +5,7 @@ A server's heads repeat (the date changes once a second), so a look-up of the he
 parsing for most replies. Whatever the look-up does not know goes through llhttp, and teaches it.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import httptools
@@ -64,6 +65,24 @@ def head_of(data: bytes) -> bytes:
     """The head that `data` begins with, its empty line included; empty if it is not complete."""
     end = data.find(b"\r\n\r\n")
     return data[: end + 4] if end >= 0 else b""
+
+
+def body_of(reply: bytes) -> bytes:
+    """The body in the bytes of a reply, or what there is of it; without the framing of chunks."""
+    body = _Body()
+    with contextlib.suppress(httptools.HttpParserError):
+        httptools.HttpResponseParser(body).feed_data(reply)
+    return b"".join(body.pieces)
+
+
+class _Body:
+    """Collects what httptools tells of a body."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def on_body(self, piece: bytes) -> None:
+        self.pieces.append(piece)
 
 
 class ReplyParser:

@@ -167,6 +167,50 @@ def test_statuses_tell_the_outcome(
     assert driven.recording.numbers(outcome).tolist() == list(range(PLANNED))
 
 
+KEPT = b'{"status": "ok"}'
+NOT_KEPT = b'{"status": "error", "why": "not ok at all"}'
+
+
+def _whole(body: bytes) -> tuple[bytes, ...]:
+    return (b"HTTP/1.1 200 OK\r\nX-Status: ok\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+
+
+def _in_chunks(body: bytes) -> tuple[bytes, ...]:
+    """The body cut in the middle of what is looked for."""
+    head = b"HTTP/1.1 200 OK\r\nX-Status: ok\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return (head, *(b"%x\r\n%s\r\n" % (len(p), p) for p in (body[:13], body[13:])), b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("frame", [_whole, _in_chunks])
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (KEPT, Outcome.ACKED),
+        (NOT_KEPT, Outcome.REFUSED),
+        (b" " * 70_000 + NOT_KEPT, Outcome.INDETERMINATE),  # More than is kept of a reply.
+    ],
+    ids=["kept", "not kept", "too long to tell"],
+)
+def test_an_acknowledging_status_counts_only_with_the_body_that_confirms_it(
+    serve: Serve,
+    drive: Drive,
+    frame: Callable[[bytes], tuple[bytes, ...]],
+    body: bytes,
+    outcome: Outcome,
+) -> None:
+    server = serve(replying(*frame(body)))
+    driven = drive(
+        RequestTemplate(url=server.url(), timeout_s=2, acknowledged_when=r'"status": ?"ok"')
+    )
+    assert driven.recording.numbers(outcome).tolist() == list(range(PLANNED))
+
+
+def test_a_status_that_refuses_refuses_whatever_its_body_says(serve: Serve, drive: Drive) -> None:
+    server = serve(replying(b"HTTP/1.1 409 X\r\nContent-Length: 2\r\n\r\nok"))
+    driven = drive(RequestTemplate(url=server.url(), timeout_s=2, acknowledged_when="ok"))
+    assert driven.recording.numbers(Outcome.REFUSED).tolist() == list(range(PLANNED))
+
+
 def test_nobody_listening_is_refused_not_indeterminate(drive: Drive, unused_port: int) -> None:
     driven = drive(RequestTemplate(url=f"http://127.0.0.1:{unused_port}/", timeout_s=1))
     assert driven.classes == {"connection refused": PLANNED}

@@ -190,3 +190,8 @@ def test_refused_statuses_of_the_target_leave_the_rest_undecided() -> None:
     request = RequestTemplate(url="http://x/", refused=(429,))
     names = [request.outcome_of(status).name for status in (200, 429, 503)]
     assert names == ["ACKED", "REFUSED", "INDETERMINATE"]
+
+
+def test_a_pattern_for_the_body_that_is_none_is_a_mistake() -> None:
+    request = RequestTemplate(url="http://x/", acknowledged_when="(")
+    assert "acknowledged_when: it is not a regular expression" in request.mistakes()[0]
