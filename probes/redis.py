@@ -82,9 +82,21 @@ def group_missing() -> list[dict[str, Any]]:
 
 
 def use_ratio(settled_s: float = 5.0) -> list[dict[str, Any]]:
-    """How much goes through the queue again, `settled_s` after the last heal (1: as before)."""
+    """
+    How much goes through the queue again, `settled_s` after the last heal (1: as before).
+
+    A list keeps no account of what came. It is asked about where Redis tells of events on keys.
+    """
 
     def measure(run: Run, readings: Sequence[QueueReading]) -> list[dict[str, Any]]:
+        looks = [one.state for one in readings if one.state is not None]
+        if looks and all(look.arrived is None for look in looks):
+            why = (
+                f"target {run.target.name!r} keeps its queue in lists, and its Redis does not tell "
+                "what is pushed to them (notify-keyspace-events Kl)"
+            )
+            return [NotAsked(name="queue_use_ratio", why=why).as_dict()]
+
         def acked_between(start_ns: int, end_ns: int) -> int:
             return run.recording.between(start_ns, end_ns).acked_count
 

@@ -3,6 +3,8 @@
 import re
 from binascii import unhexlify
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -11,6 +13,8 @@ from perfchaos.errors import PerfchaosError
 from perfchaos.ledger.reconciling import Held, Numbers
 from perfchaos.recording.ids import first_and_last, prefix_of
 from perfchaos.target import Target
+
+type Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 30
@@ -69,37 +73,58 @@ def _numbers(digits: list[bytes]) -> Numbers:
 
 def _pages(target: Target, seed: int) -> Iterator[bytes]:
     """The rows of the ledger query as lines of an id in lower case and a count."""
-    postgres = target.postgres
-    if postgres is None or target.ledger_query is None:
+    if target.postgres is None or target.ledger_query is None:
         raise PerfchaosError(
             f"target file {target.path} has no ledger",
             next_step="add the sections 'postgres' and 'ledger', or drop the ledger's probes",
         )
     first, last = first_and_last(seed)
     query = _PAGES.format(query=target.ledger_query.rstrip().rstrip(";"), rows=ROWS_A_PAGE)
+    with (
+        asked_by(
+            target,
+            "ledger",
+            "; the query is to SELECT two columns, the id and how many times it is held",
+        ) as connection,
+        connection.cursor(name="perfchaos_ledger") as cursor,
+    ):
+        cursor.itersize = 1
+        cursor.execute(query.encode(), {"first": first, "last": last})
+        for (page,) in cursor:
+            yield page.lower().encode()
+
+
+@contextmanager
+def asked_by(target: Target, section: str, hint: str = "") -> Iterator[Connection]:
+    """
+    A session of the target's Postgres for what `section` of its file asks.
+
+    Raises:
+        PerfchaosError: there is no Postgres, or it does not answer the question.
+
+    """
+    postgres = target.postgres
+    if postgres is None:
+        raise PerfchaosError(
+            f"target file {target.path} has no section 'postgres'", next_step="add it"
+        )
     try:
-        with (
-            psycopg.connect(
-                host=postgres.host,
-                port=postgres.port,
-                dbname=postgres.database,
-                user=postgres.user,
-                password=postgres.password,
-                sslmode=postgres.sslmode,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                options=f"-c statement_timeout={ANSWER_TIMEOUT_S * 1000}",
-                application_name="perfchaos ledger",
-            ) as connection,
-            connection.cursor(name="perfchaos_ledger") as cursor,
-        ):
-            cursor.itersize = 1
-            cursor.execute(query.encode(), {"first": first, "last": last})
-            for (page,) in cursor:
-                yield page.lower().encode()
+        with psycopg.connect(
+            host=postgres.host,
+            port=postgres.port,
+            dbname=postgres.database,
+            user=postgres.user,
+            password=postgres.password,
+            sslmode=postgres.sslmode,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=f"-c statement_timeout={ANSWER_TIMEOUT_S * 1000}",
+            application_name="perfchaos ledger",
+        ) as connection:
+            yield connection
     except psycopg.Error as error:
         said = (error.diag.message_primary or str(error)).strip().splitlines()[0]
         raise PerfchaosError(
-            f"postgres at {postgres.host}:{postgres.port} cannot be asked for the ledger ({said})",
-            next_step="check the sections 'postgres' and 'ledger' of the target file; the query is "
-            "to SELECT two columns, the id and how many times it is held",
+            f"postgres at {postgres.host}:{postgres.port} cannot be asked for the {section} "
+            f"({said})",
+            next_step=f"check the sections 'postgres' and 'ledger' of the target file{hint}",
         ) from None

@@ -1,7 +1,7 @@
 """Asks Redis, around the proxy, what still waits in the target's queue."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,7 +10,8 @@ import redis
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger.reconciling import Numbers
-from perfchaos.recording.ids import first_and_last, number_of
+from perfchaos.ledger.task_queues import celery_entries, rq_entries
+from perfchaos.recording.ids import prefix_of
 from perfchaos.redis_client import connected
 from perfchaos.target import Queue, Target
 
@@ -35,7 +36,14 @@ class Queued:
         return replace(self, numbers=numbers)
 
 
-NOTHING_QUEUED = Queued(numbers=np.empty(0, dtype=np.int64))
+def together(found: Iterable[Queued]) -> Queued:
+    """What waits in any of several places."""
+    places = list(found)
+    return Queued(
+        numbers=np.unique(np.concatenate([place.numbers for place in places])),
+        entries_count=sum(place.entries_count for place in places),
+        overlooked=next((place.overlooked for place in places if place.overlooked), None),
+    )
 
 
 def queued_by_redis(target: Target, seed: int) -> Queued:
@@ -53,24 +61,47 @@ def queued_by_redis(target: Target, seed: int) -> Queued:
             f"target file {target.path} names no queue",
             next_step="add redis.queue with its key and kind",
         )
-    first, _ = first_and_last(seed)
-    ours = re.compile(re.escape(first[:24].encode()) + rb"[0-9a-f]{12}")
+    queue = target.redis.queue
+    with connected(target.redis, "the queue") as client:
+        found = queued_in(_entries(client, queue), seed)
+        if queue.kind == "list" and client.type(queue.unacked) == b"hash":
+            count = client.hlen(queue.unacked)
+            found = replace(
+                found,
+                overlooked=f"beside the list {queue.key!r} there is a hash {queue.unacked!r} with "
+                f"{count} messages, in which Celery keeps what its workers have taken: set "
+                "redis.queue.kind to celery",
+            )
+    return found
+
+
+def queued_in(entries: Iterable[bytes], seed: int) -> Queued:
+    """The requests of the run with this seed whose ids stand somewhere in the entries."""
+    prefix = prefix_of(seed).replace("-", "-?").encode()
+    ours = re.compile(prefix + rb"([0-9a-f]{12})", re.IGNORECASE)
     found: set[int] = set()
     entries_count = 0
-    with connected(target.redis, "the queue") as client:
-        for entry in _entries(client, target.redis.queue):
-            entries_count += 1
-            numbers = (number_of(seed, text.decode()) for text in ours.findall(entry))
-            found.update(number for number in numbers if number is not None)
+    for entry in entries:
+        entries_count += 1
+        found.update(int(digits, 16) for digits in ours.findall(entry))
     return Queued(numbers=np.array(sorted(found), dtype=np.int64), entries_count=entries_count)
 
 
 def _entries(client: redis.Redis, queue: Queue) -> Iterator[bytes]:
-    if queue.kind == "list":
-        # In one reply: between two pages items would move, and be missed.
-        listed: Any = client.lrange(queue.key, 0, -1)
-        yield from listed
-        return
+    match queue.kind:
+        case "list":
+            # In one reply: between two pages items would move, and be missed.
+            listed: Any = client.lrange(queue.key, 0, -1)
+            yield from listed
+        case "celery":
+            yield from celery_entries(client, queue)
+        case "rq":
+            yield from rq_entries(client, queue)
+        case "stream":
+            yield from _of_stream(client, queue)
+
+
+def _of_stream(client: redis.Redis, queue: Queue) -> Iterator[bytes]:
     group = _group(client, queue) if queue.group else None
     if group is None:
         yield from _between(client, queue.key, "-", "+")

@@ -8,7 +8,8 @@ import numpy as np
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger.database import held_by_database
-from perfchaos.ledger.queue import NOTHING_QUEUED, Queued, queued_by_redis
+from perfchaos.ledger.elsewhere import waiting_elsewhere
+from perfchaos.ledger.queue import Queued, queued_by_redis, together
 from perfchaos.ledger.reconciling import Fates, Held, Ledger, Numbers, are_in, reconcile
 from perfchaos.recording.ids import first_and_last, id_of, prefix_of
 from perfchaos.target import Target
@@ -148,6 +149,7 @@ def _agree(before: Held, last: Held, known: Numbers) -> bool:
 def _look(target: Target, seed: int) -> Look:
     # In the direction the messages take: one that goes over in between is seen at both ends, and
     # in the other order it would be seen at neither.
-    named = target.redis is not None and target.redis.queue is not None
-    queued = queued_by_redis(target, seed) if named else NOTHING_QUEUED
-    return Look(queued=queued, held=held_by_database(target, seed))
+    found = [waiting_elsewhere(target, seed)]
+    if target.redis is not None and target.redis.queue is not None:
+        found.append(queued_by_redis(target, seed))
+    return Look(queued=together(found), held=held_by_database(target, seed))

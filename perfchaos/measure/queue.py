@@ -103,7 +103,8 @@ def _growth(baseline: Sequence[Seen]) -> str | None:
         return None
     first = max(one.state.waiting for one in baseline[:third])
     last = min(one.state.waiting for one in baseline[-third:])
-    if last - first <= max(_GROWTH_COUNT_MIN, _arrived(baseline) * _GROWTH_RATIO_MIN):
+    came = _arrived(baseline) or 0
+    if last - first <= max(_GROWTH_COUNT_MIN, came * _GROWTH_RATIO_MIN):
         return None
     return (
         f"the queue grew all through the baseline, from {first:,} to {last:,}: what comes is not "
@@ -261,7 +262,10 @@ def _queued_per_acked(
     if len(seen) < 2:
         return None, 0
     acked_count = acked_between(seen[0].at_ns, seen[-1].at_ns)
-    return (_arrived(seen) / acked_count if acked_count else None), acked_count
+    arrived = _arrived(seen)
+    if arrived is None or not acked_count:
+        return None, acked_count
+    return arrived / acked_count, acked_count
 
 
 def _rates(seen: Sequence[Seen]) -> dict[str, float | None]:
@@ -270,11 +274,13 @@ def _rates(seen: Sequence[Seen]) -> dict[str, float | None]:
     if not duration_s:
         return {"arrived_per_s": None, "drained_per_s": None}
     arrived = _arrived(seen)
+    if arrived is None:
+        return {"arrived_per_s": None, "drained_per_s": None}
     # A server that lost its messages has not drained them; what left in between is not known.
     gone = sum(
         before.state.waiting - after.state.waiting
         for before, after in pairwise(seen)
-        if after.state.arrived >= before.state.arrived
+        if (after.state.arrived or 0) >= (before.state.arrived or 0)
     )
     return {
         "arrived_per_s": round(arrived / duration_s, 1),
@@ -282,11 +288,13 @@ def _rates(seen: Sequence[Seen]) -> dict[str, float | None]:
     }
 
 
-def _arrived(seen: Sequence[Seen]) -> int:
-    """Messages that came in; a server that starts again counts from zero."""
-    return sum(
-        max(after.state.arrived - before.state.arrived, 0) for before, after in pairwise(seen)
-    )
+def _arrived(seen: Sequence[Seen]) -> int | None:
+    """Messages that came in, None if nobody tells; a server that starts again counts from zero."""
+    counts = [one.state.arrived for one in seen]
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return None
+    return sum(max(after - before, 0) for before, after in pairwise(known))
 
 
 def _aftermath(spans: Spans) -> tuple[Phase, int | None]:

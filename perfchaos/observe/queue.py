@@ -3,10 +3,12 @@ Watches the target's queue: how much waits, how much came, who takes from it.
 
 Redis is asked at its own address, around the proxy, so that the queue stays in sight while the
 target has lost it. What waits is, in a stream, what the consumer group was not given yet and what
-its consumers have not confirmed; in a list, what is in it.
+its consumers have not confirmed; in a list, what is in it; for Celery and RQ, what is in any of the
+keys they keep it in.
 
-A list keeps no account of what came and went. For one, the pushes and pops of the whole server
-stand in, and the clients that pop stand for its consumers.
+A list keeps no account of what came and went. What came is known where Redis tells of events on
+keys; that something went is seen by the ends of the list; and the clients that pop stand for its
+consumers.
 """
 
 import json
@@ -29,7 +31,8 @@ LOOK_EVERY_S = 0.25
 # Entries are counted one by one where Redis cannot tell a group's lag, but no more than these.
 _COUNTED_MAX = 10_000
 
-_PUSHES = ("lpush", "rpush", "lpushx", "rpushx")
+_EVENTS_A_LOOK_MAX = 100_000
+_PUSHED = (b"lpush", b"rpush", b"linsert")
 _POPS = (
     *("lpop", "rpop", "lmpop", "lmove", "rpoplpush"),
     *("blpop", "brpop", "blmpop", "blmove", "brpoplpush"),
@@ -57,14 +60,14 @@ class QueueState:
     The queue at one look.
 
     `waiting` messages have not had their effect; `undelivered` of them nobody was given. `arrived`
-    counts what came in since the server started, or nearly so; `taken` changes whenever something
-    is taken. `group_there` is None where the queue has no group.
+    counts what came in since some moment, or nearly so, and is None where nobody tells; `taken`
+    changes whenever something is taken. `group_there` is None where the queue has no group.
     """
 
     there: bool
     waiting: int
     undelivered: int
-    arrived: int
+    arrived: int | None
     taken: str
     group_there: bool | None
     consumers: tuple[ConsumerState, ...]
@@ -92,6 +95,70 @@ class QueueReading:
     state: QueueState | None
 
 
+class _Takes:
+    """
+    Tells whether something was taken from lists between two looks.
+
+    It was where a list is empty, is shorter, or neither of its ends is as it was: whoever only adds
+    leaves one of them alone. What others take from other lists of the server says nothing.
+    """
+
+    def __init__(self) -> None:
+        self._before: Sequence[Any] = ()
+        self._count = 0
+
+    def after(self, listed: Sequence[Any]) -> str:
+        """How many looks saw that something was taken; length, head and tail of each list."""
+        before, self._before = self._before, listed
+        for at in range(0, len(before), 3):
+            length, head, tail = listed[at : at + 3]
+            length_before, head_before, tail_before = before[at : at + 3]
+            ends_differ = head != head_before and tail != tail_before
+            if length_before and (not length or length < length_before or ends_differ):
+                self._count += 1
+                break
+        return str(self._count)
+
+
+class _Events:
+    """
+    Counts what is pushed to lists, where Redis tells of it.
+
+    It does with `K` and `l` (or `A`) in `notify-keyspace-events`. Its other counters are of the
+    whole server, and would take for this queue's what belongs to any other.
+    """
+
+    def __init__(self, client: redis.Redis, database: int, lists: Sequence[str]) -> None:
+        self._client = client
+        self._channels = [f"__keyspace@{database}__:{key}" for key in lists]
+        self._told: redis.client.PubSub | None = None
+        self._count = 0
+
+    def pushes(self) -> int | None:
+        """How many were pushed since the first look; None if Redis does not tell."""
+        try:
+            flags: Any = self._client.config_get("notify-keyspace-events")
+        except redis.ResponseError:  # Not for this user, or not on this service.
+            return None
+        told = set(flags.get("notify-keyspace-events", ""))
+        if "K" not in told or not told & {"l", "A"}:
+            return None
+        if self._told is None:
+            self._told = self._client.pubsub()  # type: ignore[no-untyped-call]
+            self._told.subscribe(*self._channels)
+        for _ in range(_EVENTS_A_LOOK_MAX):
+            message = self._told.get_message(timeout=0)
+            if message is None:
+                break
+            self._count += message["data"] in _PUSHED
+        return self._count
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._told is not None:
+            self._told.close()
+
+
 class QueueLook:
     """Looks at a queue whenever it is called, over one connection."""
 
@@ -99,6 +166,8 @@ class QueueLook:
         self._server = server
         self._queue = queue
         self._client = connect(server)
+        self._takes = _Takes()
+        self._events = _Events(self._client, server.database, queue.lists)
 
     def __call__(self) -> QueueState:
         """
@@ -110,26 +179,40 @@ class QueueLook:
 
         """
         with asking(self._server, "the queue"):
-            return self._at_list() if self._queue.kind == "list" else self._at_stream()
+            return self._at_lists() if self._queue.lists else self._at_stream()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connections back."""
+        self._events.close()
         self._client.close()
 
-    def _at_list(self) -> QueueState:
+    def _at_lists(self) -> QueueState:
+        lists, registries = self._queue.lists, self._queue.registries
         with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.type(self._queue.key)
-            pipeline.llen(self._queue.key)
-            pipeline.info("commandstats")
+            pipeline.type(lists[0])
             pipeline.client_list()
-            kind, length, commands, clients = pipeline.execute(raise_on_error=False)
+            for key in lists:
+                pipeline.llen(key)
+                pipeline.lindex(key, 0)
+                pipeline.lindex(key, -1)
+            for key in registries:
+                pipeline.zcard(key)
+            if self._queue.kind == "celery":
+                pipeline.hlen(self._queue.unacked)
+            kind, clients, *answers = pipeline.execute(raise_on_error=False)
         self._require_kind(kind)
+        for answer in answers:
+            if isinstance(answer, redis.RedisError):
+                raise answer
+        listed, elsewhere = answers[: 3 * len(lists)], answers[3 * len(lists) :]
+        undelivered = sum(listed[::3])
+        waiting = undelivered + sum(elsewhere)
         return QueueState(
-            there=length > 0,
-            waiting=length,
-            undelivered=length,
-            arrived=_calls(commands, _PUSHES),
-            taken=str(_calls(commands, _POPS)),
+            there=waiting > 0,
+            waiting=waiting,
+            undelivered=undelivered,
+            arrived=self._events.pushes(),
+            taken=self._takes.after(listed),
             group_there=None,
             consumers=tuple(
                 ConsumerState(
@@ -179,10 +262,13 @@ class QueueLook:
         if isinstance(kind, redis.RedisError):
             raise kind
         found = kind.decode() if isinstance(kind, bytes) else str(kind)
-        if found not in ("none", self._queue.kind):
+        key, wanted = (self._queue.key, "stream")
+        if self._queue.lists:
+            key, wanted = self._queue.lists[0], "list"
+        if found not in ("none", wanted):
             raise InvalidInput(
                 "redis.queue",
-                [f"the key {self._queue.key!r} holds a {found}, not a {self._queue.kind}"],
+                [f"the key {key!r} holds a {found}, not a {wanted}"],
                 next_step="correct its key or kind in the target file",
             )
 
@@ -232,7 +318,3 @@ def _consumers(answer: Sequence[Mapping[str, Any]]) -> tuple[ConsumerState, ...]
         )
         for consumer in answer
     )
-
-
-def _calls(statistics: Mapping[str, Mapping[str, int]], commands: Sequence[str]) -> int:
-    return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in commands)

@@ -19,6 +19,7 @@ from jsonschema.exceptions import ValidationError
 from perfchaos.errors import InvalidInput, PerfchaosError
 from perfchaos.places import state_dir
 from perfchaos.target.records import (
+    UNACKED,
     BlastRadius,
     Connections,
     Container,
@@ -137,17 +138,19 @@ def _contradictions(document: Document) -> list[str]:
     if "race" in document and "postgres" not in document:
         mistakes.append("race: there is no postgres section to ask who won")
     queue = document.get("redis", {}).get("queue")
-    if queue and queue["kind"] == "list" and "group" in queue:
-        mistakes.append("redis.queue.group: a list has no consumer group")
+    if queue and queue["kind"] != "stream" and "group" in queue:
+        mistakes.append(f"redis.queue.group: a queue of kind {queue['kind']} has no consumer group")
+    if queue and queue["kind"] != "celery" and "unacked" in queue:
+        mistakes.append("redis.queue.unacked: it goes with redis.queue.kind celery")
     return mistakes
 
 
 def _ledger_contradictions(document: Document) -> list[str]:
-    query = document["ledger"]["query"]
     mistakes = [
-        f"ledger.query: it does not use {field}"
+        f"ledger.{name}: it does not use {field}"
+        for name in ("query", "waiting_query")
         for field in ("%(first)s", "%(last)s")
-        if field not in query
+        if field not in document["ledger"].get(name, field)
     ]
     if "postgres" not in document:
         mistakes.append("ledger: there is no postgres section to ask")
@@ -209,6 +212,8 @@ def _target(path: Path, document: Document) -> Target:
         postgres=_postgres(document["postgres"]) if "postgres" in document else None,
         toxiproxy=_toxiproxy(document["toxiproxy"]) if "toxiproxy" in document else None,
         ledger_query=document.get("ledger", {}).get("query"),
+        waiting_query=document.get("ledger", {}).get("waiting_query"),
+        waiting_command=tuple(document.get("ledger", {}).get("waiting_command", ())),
         race=_race(document["race"]) if "race" in document else None,
         blast_radius=_blast_radius(document["blast_radius"]),
     )
@@ -278,7 +283,12 @@ def _redis(section: Document) -> Redis:
         tls=section.get("tls", False),
         proxy=section.get("proxy"),
         control=_handle(section),
-        queue=Queue(key=queue["key"], kind=queue["kind"], group=queue.get("group"))
+        queue=Queue(
+            key=queue["key"],
+            kind=queue["kind"],
+            group=queue.get("group"),
+            unacked=queue.get("unacked", UNACKED),
+        )
         if queue
         else None,
     )

@@ -46,13 +46,45 @@ class Handle:
         return f"{self.kind}:{self.name}"
 
 
+UNACKED = "unacked"
+"""Where Celery's workers keep what they have reserved, unless they are told otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """The Redis key that feeds the workers; `group` names the consumer group of a stream."""
+    """
+    Where in Redis work waits for the workers; `group` names the consumer group of a stream.
+
+    `key` is that of a list or a stream, and the queue's name for Celery and RQ, whose queues are
+    several keys. `unacked` is the hash in which Celery's workers keep what they have reserved.
+    """
 
     key: str
-    kind: Literal["list", "stream"]
-    group: str | None
+    kind: Literal["list", "stream", "celery", "rq"]
+    group: str | None = None
+    unacked: str = UNACKED
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The keys of the lists that workers take from; none for a stream."""
+        match self.kind:
+            case "list":
+                return (self.key,)
+            case "celery":
+                # One for each priority; the highest has none in its name.
+                return (self.key, *(f"{self.key}\x06\x16{priority}" for priority in range(1, 10)))
+            case "rq":
+                queue = f"rq:queue:{self.key}"
+                return (queue, f"{queue}:intermediate")
+            case "stream":
+                return ()
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The keys of RQ's registries whose jobs are to be done yet: some time, later, just now."""
+        if self.kind != "rq":
+            return ()
+        return tuple(f"rq:{registry}:{self.key}" for registry in ("scheduled", "deferred", "wip"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +220,8 @@ class Target:
     One system under test.
 
     `ledger_query` gives rows of (id, times held) for ids between `%(first)s` and `%(last)s`.
+    `waiting_query` gives those that wait for their effect in the database, `waiting_command` prints
+    those that wait anywhere.
     """
 
     path: Path
@@ -198,6 +232,8 @@ class Target:
     postgres: Postgres | None
     toxiproxy: Toxiproxy | None
     ledger_query: str | None
+    waiting_query: str | None = None
+    waiting_command: tuple[str, ...] = ()
     race: Race | None
     blast_radius: BlastRadius
     connections: Connections = Connections()

@@ -10,6 +10,7 @@ import pytest
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger import Books, Fates
 from perfchaos.ledger.database import held_by_database
+from perfchaos.ledger.elsewhere import waiting_elsewhere
 from perfchaos.ledger.measuring import report
 from perfchaos.recording.ids import id_of
 from perfchaos.target import Target
@@ -171,3 +172,16 @@ def test_a_query_that_shows_nothing_of_the_run_is_named_and_nothing_is_called_lo
     books = Books.of(replace(target, ledger_query=query), SEED)
     with pytest.raises(PerfchaosError, match=f"(?s)the ledger query .*{said}"):
         books.settle(fates, drain_s=0, wait=lambda _: None)
+
+
+def test_a_query_of_one_s_own_shows_what_waits(effects: Effects, target: Target) -> None:
+    fill(effects, SEED, range(3))
+    query = "SELECT id FROM effects WHERE id BETWEEN %(first)s AND %(last)s"
+    found = waiting_elsewhere(replace(target, waiting_query=query), SEED)
+    assert (found.numbers.tolist(), found.entries_count) == ([0, 1, 2], 3)
+
+
+def test_a_query_for_what_waits_that_fails_is_named(effects: Effects, target: Target) -> None:
+    asked = replace(target, waiting_query="SELECT id FROM no_such_table")
+    with pytest.raises(PerfchaosError, match=r"ledger\.waiting_query .*no_such_table"):
+        waiting_elsewhere(asked, SEED)

@@ -1,5 +1,9 @@
 """Which requests wait in the queue of a real Redis."""
 
+import json
+import pickle
+import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,6 +12,7 @@ import redis
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger import queue
+from perfchaos.ledger.elsewhere import waiting_elsewhere
 from perfchaos.ledger.queue import queued_by_redis
 from perfchaos.recording.ids import id_of
 from perfchaos.target import Queue, Target
@@ -99,3 +104,77 @@ def test_a_key_of_another_type_is_an_error_and_no_empty_queue(
 def test_a_target_without_a_queue_says_what_to_add(target: Target) -> None:
     with pytest.raises(PerfchaosError, match=r"add redis\.queue"):
         queued_by_redis(target, SEED)
+
+
+def celery_message(number: int, *, cut_short: bool = False, packed: bool = False) -> str:
+    """As kombu writes one: the arguments in the body, and in words in a header."""
+    body = json.dumps([[id_of(SEED, number)], {}, {}]).encode()
+    return json.dumps(
+        {
+            "body": b64encode(zlib.compress(body) if packed else body).decode(),
+            "headers": {"argsrepr": "('...',)" if cut_short else f"('{id_of(SEED, number)}',)"},
+        }
+    )
+
+
+def test_celery_s_messages_wait_in_every_list_and_where_workers_keep_what_they_reserved(
+    client: redis.Redis, target: Target
+) -> None:
+    client.lpush("celery", celery_message(0), celery_message(1, cut_short=True))
+    client.lpush("celery\x06\x163", celery_message(2, cut_short=True, packed=True))
+    reserved = json.dumps([json.loads(celery_message(3, cut_short=True)), "", "celery"])
+    client.hset("unacked", "tag", reserved)
+    assert queued(client, target, Queue(key="celery", kind="celery")) == [0, 1, 2, 3]
+    client.rename("unacked", "elsewhere")
+    of = Queue(key="celery", kind="celery", unacked="elsewhere")
+    assert queued(client, target, of) == [0, 1, 2, 3]
+
+
+def test_a_list_beside_celery_s_reserved_messages_says_which_kind_it_is(
+    client: redis.Redis, target: Target
+) -> None:
+    asked = replace(target, redis=as_target(client, replace(LIST, key="celery")))
+    client.lpush("celery", celery_message(0))
+    assert queued_by_redis(asked, SEED).overlooked is None
+    client.hset("unacked", "tag", celery_message(1))
+    overlooked = queued_by_redis(asked, SEED).overlooked
+    assert overlooked is not None
+    assert "set redis.queue.kind to celery" in overlooked
+
+
+def test_rq_s_jobs_wait_in_its_list_and_in_the_registries_of_what_is_not_done(
+    client: redis.Redis, target: Target
+) -> None:
+    places = ("scheduled", "deferred", "wip", "failed", "finished")
+    for number, place in enumerate(("queue", *places)):
+        payload = zlib.compress(pickle.dumps(("tasks.store", None, (id_of(SEED, number),), {})))
+        client.hset(f"rq:job:job-{place}", mapping={"data": payload, "description": "?"})
+    client.rpush("rq:queue:orders", "job-queue")
+    for place in places:
+        member = "job-wip:execution" if place == "wip" else f"job-{place}"
+        client.zadd(f"rq:{place}:orders", {member: 1})
+    assert queued(client, target, Queue(key="orders", kind="rq")) == [0, 1, 2, 3, 4]
+
+
+def test_an_id_without_dashes_or_in_capitals_is_found_in_the_queue_too(
+    client: redis.Redis, target: Target
+) -> None:
+    client.rpush(LIST.key, id_of(SEED, 4).upper(), id_of(SEED, 5).replace("-", ""))
+    assert queued(client, target, LIST) == [4, 5]
+
+
+def test_a_command_of_one_s_own_prints_what_waits(target: Target) -> None:
+    printing = ("sh", "-c", f"echo from {{first}}; echo 'job {id_of(SEED, 7)}'")
+    found = waiting_elsewhere(replace(target, waiting_command=printing), SEED)
+    assert (found.numbers.tolist(), found.entries_count) == ([0, 7], 2)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [(("sh", "-c", "echo no >&2; exit 3"), "exit code 3: no"), (("/no/such",), "No such file")],
+)
+def test_a_command_that_fails_is_named_and_no_empty_queue(
+    target: Target, command: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(PerfchaosError, match=rf"ledger\.waiting_command .*{said}"):
+        waiting_elsewhere(replace(target, waiting_command=command), SEED)

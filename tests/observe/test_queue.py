@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -103,17 +103,73 @@ def test_reading_ones_own_history_is_asking_and_not_taking(client: redis.Redis) 
     assert after.undelivered == 1
 
 
-def test_a_list_waits_as_a_whole_and_counts_what_came_and_went(client: redis.Redis) -> None:
-    before = look(client, LIST)
-    client.rpush(LIST.key, "a")
-    client.rpush(LIST.key, "b")
-    client.lpop(LIST.key)
-    after = look(client, LIST)
-    assert after.there
-    assert after.waiting == 1
-    assert after.arrived - before.arrived == 2
-    assert int(after.taken) - int(before.taken) == 1
-    assert after.group_there is None
+def test_a_list_waits_as_a_whole(client: redis.Redis) -> None:
+    client.rpush(LIST.key, "a", "b")
+    state = look(client, LIST)
+    assert (state.there, state.waiting, state.undelivered) == (True, 2, 2)
+    assert state.group_there is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"), [("", False), ("K$", False), ("Kl", True), ("KA", True)]
+)
+def test_what_is_pushed_to_a_list_is_counted_where_redis_tells_of_it_and_no_other_is(
+    client: redis.Redis, flags: str, told: bool
+) -> None:
+    client.config_set("notify-keyspace-events", flags)
+    with closing(QueueLook(as_target(client), LIST)) as look_at:
+        before = look_at().arrived
+        client.rpush("another", *"abc")
+        client.rpush(LIST.key, "a")
+        client.lpush(LIST.key, "b")
+        client.lpop(LIST.key)
+        after = look_at().arrived
+    client.config_set("notify-keyspace-events", "")
+    assert (None if before is None or after is None else after - before) == (2 if told else None)
+
+
+@pytest.mark.parametrize(
+    ("done", "taken"),
+    [
+        (lambda client: None, False),
+        (lambda client: client.rpush("orders", "d"), False),
+        (lambda client: client.lpush("orders", "d"), False),
+        (lambda client: (client.lpush("another", "x"), client.rpop("another")), False),
+        (lambda client: client.rpop("orders"), True),
+        (lambda client: (client.lpush("orders", "d"), client.rpop("orders")), True),
+        (lambda client: client.delete("orders"), True),
+    ],
+    ids=["nothing", "added", "added before", "another list", "taken", "both", "all"],
+)
+def test_that_something_was_taken_is_seen_by_the_ends_of_the_list_itself(
+    client: redis.Redis, done: Callable[[redis.Redis], object], taken: bool
+) -> None:
+    client.rpush(LIST.key, "a", "b", "c")
+    with closing(QueueLook(as_target(client), LIST)) as look_at:
+        before = look_at().taken
+        done(client)
+        assert (look_at().taken != before) is taken
+
+
+def test_celery_s_queue_is_its_lists_of_every_priority_and_what_workers_have_reserved(
+    client: redis.Redis,
+) -> None:
+    client.rpush("celery", "a")
+    client.rpush("celery\x06\x169", "b", "c")
+    client.hset("unacked", "tag", "d")
+    state = look(client, Queue(key="celery", kind="celery"))
+    assert (state.waiting, state.undelivered) == (4, 3)
+
+
+def test_rq_s_queue_is_its_list_and_what_is_scheduled_deferred_and_under_way(
+    client: redis.Redis,
+) -> None:
+    client.rpush("rq:queue:orders", "a")
+    client.rpush("rq:queue:orders:intermediate", "b")
+    for registry in ("scheduled", "deferred", "wip", "failed", "finished"):
+        client.zadd(f"rq:{registry}:orders", {registry: 1})
+    state = look(client, Queue(key="orders", kind="rq"))
+    assert (state.waiting, state.undelivered) == (5, 2)
 
 
 def test_clients_that_pop_are_the_consumers_of_a_list(client: redis.Redis) -> None:
