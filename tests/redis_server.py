@@ -1,6 +1,6 @@
 """A real Redis of a test's own."""
 
-import random
+import contextlib
 import socket
 import subprocess
 import time
@@ -14,23 +14,17 @@ from redis.retry import Retry
 
 from perfchaos.stack.redis_server import find_redis
 from perfchaos.target import Queue, Redis
+from tests.ports import free_ports
 
 HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """
-    A port that is free just now, below the ephemeral ones and the stacks'.
-
-    So is the one 10,000 above it, which a cluster's node takes for its bus.
-    """
+    """A free port, as is the one 10,000 above it, which a cluster's node takes for its bus."""
     while True:
-        port = random.randrange(25_000, 25_900)
-        try:
-            with socket.create_server((HOST, port)), socket.create_server((HOST, port + 10_000)):
-                return port
-        except OSError:
-            continue
+        [port] = free_ports(1)
+        with contextlib.suppress(OSError), socket.create_server((HOST, port + 10_000)):
+            return port
 
 
 @contextmanager
