@@ -50,7 +50,7 @@ def _table(cells: Sequence[Cell]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for heading in ("target", "dependency", "failure mode", "the target is"):
         table.add_column(heading)
-    for heading in ("not acknowledged", "p99", "lost"):
+    for heading in ("not acknowledged", "p99", "lost", "waiting"):
         table.add_column(heading, justify="right")
     table.add_column("run")
     for cell in cells:
@@ -62,6 +62,7 @@ def _table(cells: Sequence[Cell]) -> Table:
             amount(cell.error_ratio, "ratio"),
             amount(cell.latency_p99_ms, "ms"),
             amount(cell.lost, "messages"),
+            amount(cell.waiting, "messages"),
             cell.run_id,
         )
     return table

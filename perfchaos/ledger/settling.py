@@ -106,6 +106,7 @@ class Books:
         if self.query_proven or are_in(fates.acked, last.queued.numbers).all():
             return
         first, end = first_and_last(self.seed)
+        doubt = self._doubt(last.queued)
         shown = "it gave no row"
         if last.held.stranger is not None:
             shown = f"it gave, for one, {last.held.stranger!r}"
@@ -113,10 +114,11 @@ class Books:
                 shown += ", which is an id of this run in another form"
         raise PerfchaosError(
             f"the ledger query shows none of the {len(fates.acked):,} requests that were "
-            f"acknowledged: {shown}",
+            f"acknowledged: {shown}{f'; and {doubt}' if doubt else ''}",
             next_step=f"run it by hand between {first} and {end}: it has to give ids as they were "
             f"sent, such as {id_of(self.seed, int(fates.acked[0]))}. If the effects are not there "
-            "either, the target keeps nothing of what it acknowledges",
+            "either, they wait where redis.queue does not look, or nothing is kept of what is "
+            "acknowledged",
         )
 
     def _doubt(self, queued: Queued) -> str | None:

@@ -41,6 +41,7 @@ class Cell:
     error_ratio: float | None
     latency_p99_ms: float | None
     lost: int | None
+    waiting: int | None
     experiment: str
     run_id: str
 
@@ -98,6 +99,7 @@ def _cells(verdict: Document) -> list[Cell]:
             error_ratio=_in_outage(verdict, "error_ratio"),
             latency_p99_ms=_in_outage(verdict, "latency_p99_ms"),
             lost=ledger["lost"] if ledger else None,
+            waiting=ledger.get("waiting") if ledger else None,
             experiment=verdict["experiment"],
             run_id=verdict["run_id"],
         )
@@ -115,7 +117,7 @@ def _effect(verdict: Document) -> Effect:
         (measurement["name"], measurement["phase"]): measurement["band"]
         for measurement in verdict["measurements"]
     }
-    gone = verdict["ledger"] is not None and verdict["ledger"]["lost"] > 0
+    gone = verdict["ledger"] is not None and (verdict["ledger"]["lost"] or 0) > 0
     if bands.get(("error_ratio", "outage")) == "critical" or gone:
         return Effect.LOST
     if verdict["status"] != "completed" or not bands:

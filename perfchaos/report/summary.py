@@ -98,9 +98,9 @@ def _fault_line(fault: FaultReport) -> str:
 
 def _ledger_line(ledger: LedgerReport) -> str:
     of = "" if ledger.whole_run else " of the baseline"
-    lost = "maybe lost" if ledger.doubt else "lost"
+    lost = f"{ledger.missing:,} {'not found' if ledger.doubt else 'lost'}"
     return (
-        f"ledger{of}: {ledger.acked:,} acknowledged, {ledger.lost:,} {lost}, "
+        f"ledger{of}: {ledger.acked:,} acknowledged, {lost}, "
         f"{ledger.waiting:,} still waiting, "
         f"{ledger.duplicated:,} twice, {ledger.phantom:,} refused yet done, "
         f"{ledger.recovered:,} of {ledger.indeterminate:,} indeterminate done"

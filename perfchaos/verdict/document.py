@@ -63,14 +63,15 @@ class LedgerReport:
     Counts of the ledger, with the first ids of every kind that must not be.
 
     `in_queue` waits for its effect, and `waiting` is what of it was acknowledged. It speaks of all
-    that was sent before the baseline was asked where it is not of the `whole_run`. `doubt` says why
-    what is lost may wait somewhere instead.
+    that was sent before the baseline was asked where it is not of the `whole_run`. `missing` is
+    what was acknowledged and not found, and it is `lost` unless a `doubt` says why it may wait
+    somewhere instead.
     """
 
     acked: int
     refused: int
     indeterminate: int
-    lost: int
+    lost: int | None
     duplicated: int
     phantom: int
     recovered: int
@@ -79,6 +80,7 @@ class LedgerReport:
     lost_ids: tuple[str, ...]
     duplicated_ids: tuple[str, ...]
     phantom_ids: tuple[str, ...]
+    missing: int
     whole_run: bool = True
     doubt: str | None = None
 
@@ -297,6 +299,7 @@ def _ledger(ledger: LedgerReport) -> dict[str, Any]:
         "in_queue": ledger.in_queue,
         "waiting": ledger.waiting,
         "whole_run": ledger.whole_run,
+        "missing": ledger.missing,
         "doubt": ledger.doubt,
         "lost_ids": list(ledger.lost_ids),
         "duplicated_ids": list(ledger.duplicated_ids),

@@ -12,7 +12,7 @@ from perfchaos.report.matrix import Effect, matrix, read_verdicts
 def verdict(
     *faults: tuple[str, str],
     bands: dict[str, str] | None = None,
-    lost: int = 0,
+    lost: int | None = 0,
     at: str = "2030-01-01T00:00:00",
     experiment: str = "Redis is away",
     **changes: Any,
@@ -32,7 +32,7 @@ def verdict(
             {"dependency": dependency, "kind": kind, "verified": True}
             for dependency, kind in faults
         ],
-        "ledger": {"lost": lost},
+        "ledger": {"lost": lost, "waiting": 0},
         **changes,
     }
 
@@ -50,6 +50,7 @@ TIMEOUT = ("redis", "timeout")
         (verdict(TIMEOUT, bands={"error_ratio": "good", "x": "unknown"}), Effect.DEGRADED),
         (verdict(TIMEOUT, bands={"error_ratio": "critical"}), Effect.LOST),
         (verdict(TIMEOUT, lost=1), Effect.LOST),
+        (verdict(TIMEOUT, lost=None), Effect.AVAILABLE),
         (verdict(TIMEOUT, status="aborted"), Effect.UNKNOWN),
         (verdict(TIMEOUT, measurements=[]), Effect.UNKNOWN),
         (verdict(TIMEOUT, ledger=None), Effect.AVAILABLE),

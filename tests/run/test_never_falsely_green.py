@@ -146,6 +146,37 @@ def test_postgres_cannot_be_asked_for_the_ledger(chaos: Chaos) -> None:
     assert ended.verdict["ledger"] is None
 
 
+def test_a_ledger_query_that_shows_nothing_of_the_run(chaos: Chaos) -> None:
+    target = chaos.target
+    target["ledger"]["query"] = (
+        "SELECT 'ord-' || message_id, count(*) FROM order_effects"
+        " WHERE message_id >= %(first)s AND message_id <= %(last)s GROUP BY message_id"
+    )
+    ended = chaos.run("redis-timeout.yaml", target=target, drain_s=1)
+    assert ended.exit_code == 1
+    assert ended.verdict["status"] == "failed"
+    assert ended.verdict["faults"] == []
+    assert ended.verdict["ledger"] is None
+    reasons = " ".join(ended.verdict["reasons"])
+    assert "the ledger query shows none of" in reasons
+    assert "an id of this run in another form" in reasons
+
+
+def test_what_is_lost_in_the_baseline_is_listed_like_any_other_loss(chaos: Chaos) -> None:
+    target = chaos.target
+    target["ledger"]["query"] = (
+        "SELECT message_id, count(*) FROM order_effects"
+        " WHERE message_id >= %(first)s AND message_id <= %(last)s"
+        " AND message_id::text NOT LIKE '%%3' GROUP BY message_id"
+    )
+    ended = chaos.run("redis-timeout.yaml", target=target, drain_s=1)
+    assert ended.exit_code == 1
+    assert ended.verdict["faults"] == []
+    ledger = ended.verdict["ledger"]
+    assert ledger["lost"] == len(ledger["lost_ids"]) > 0
+    assert ledger["whole_run"] is False
+
+
 def test_a_misspelt_probe_argument(chaos: Chaos) -> None:
     experiment = chaos.experiment("redis-timeout.yaml")
     experiment["steady-state-hypothesis"]["probes"][0]["provider"]["arguments"] = {

@@ -79,6 +79,7 @@ def verdict(
             recovered=1,
             in_queue=0,
             waiting=0,
+            missing=1,
             lost_ids=("00000000-0000-4000-8000-000000000001",),
             duplicated_ids=(),
             phantom_ids=(),
