@@ -21,7 +21,9 @@ hooks here put each of these right; the last one decides the exit code from what
 import functools
 import json
 import logging
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from chaoslib.activity import run_activity
@@ -31,9 +33,10 @@ from rich.console import Console
 
 from perfchaos.errors import InvalidInput, PerfchaosError
 from perfchaos.report import Progress, print_summary, write_page, write_seconds
-from perfchaos.run import NoRun, Run, current, run_under_way, set_current
+from perfchaos.run import NoRun, Run, current, name_asker, run_under_way, set_current
 from perfchaos.run.beginning import begin, live_baseline
 from perfchaos.run.ending import conclude
+from perfchaos.run.journal import account_of
 from perfchaos.run.rehearsing import rehearsal
 from perfchaos.run.settings import read_workload_settings
 from perfchaos.safety import Rehearsed
@@ -41,11 +44,14 @@ from perfchaos.safety.guard import read_conditions
 from perfchaos.safety.protection import require_harmable
 from perfchaos.target import Target
 from perfchaos.target.loading import find_target, load_target
-from perfchaos.verdict import Status
+from perfchaos.verdict import Status, Verdict
 
 type Data = dict[str, Any]
 
 logger = logging.getLogger("chaostoolkit")
+
+_VERDICT = "perfchaos_verdict"
+"""The key of the journal that says where the verdict is."""
 
 
 def _interrupting[**P](hook: Callable[P, None]) -> Callable[P, None]:
@@ -111,8 +117,17 @@ def before_experiment_control(
 
 @_interrupting
 def after_activity_control(context: Data, state: Data | None, **_: object) -> None:
-    """Interrupt the experiment at an action that failed; Chaos Toolkit would go on."""
-    if state and context["type"] == "action" and state.get("status") == "failed":
+    """
+    Note who measured what, and interrupt the experiment at an action that failed.
+
+    Chaos Toolkit would go on. Rollbacks are played to the end all the same: each that is left out
+    is a harm that stays.
+    """
+    if not state:
+        return
+    name_asker(state.get("output"), context["name"])
+    failed = context["type"] == "action" and state.get("status") == "failed"
+    if failed and not (run_under_way() and current().rolling_back):
         raise InterruptExecution(f"the action '{context['name']}' failed")
 
 
@@ -123,6 +138,12 @@ def after_method_control(**_: object) -> None:
         current().end_load()
 
 
+def before_rollback_control(**_: object) -> None:
+    """From now on nothing is interrupted."""
+    if run_under_way():
+        current().rolling_back = True
+
+
 def after_hypothesis_control(
     context: Data, state: Data | None, configuration: Data, secrets: Data, **_: object
 ) -> None:
@@ -130,32 +151,75 @@ def after_hypothesis_control(
     if not run_under_way() or state is None:
         return
     for probe in context.get("probes", [])[len(state["probes"]) :]:
+        asked: Data = {"activity": probe, "status": "succeeded", "tolerance_met": False}
         try:
-            value = run_activity(probe, configuration, secrets)
-            within_tolerance(probe["tolerance"], value, configuration, secrets)
+            asked["output"] = run_activity(probe, configuration, secrets)
+            name_asker(asked["output"], probe["name"])
+            asked["tolerance_met"] = within_tolerance(
+                probe["tolerance"], asked["output"], configuration, secrets
+            )
         except ActivityFailed as error:
-            current().reasons.append(f"the probe '{probe['name']}' failed: {error}")
+            asked |= {"status": "failed", "exception": [str(error)]}
+        state["probes"].append(asked)
 
 
 def after_experiment_control(context: Data, state: Data, **_: object) -> None:
     """Write the verdict, and make the exit code honest."""
-    if context.get("dry"):
-        return  # Nothing was done, and so there is nothing to judge.
+    if context.get("dry") or _VERDICT in state:
+        return  # Nothing was done; or the control is declared twice, and the run is one.
     if not run_under_way():
         # The run never began: the reason was said, and nothing was measured.
         state["status"] = "failed"
         return
-    run, end = current(), _end_of(state)
+    run = current()
     set_current(None)
+    account = account_of(state, run.judgements.values())
     state["status"] = "failed"  # Until the verdict stands: what is raised here is swallowed.
-    verdict = conclude(run, *end)
-    write_page(verdict, run.directory, run.recording)
-    write_seconds(run.directory, run.recording)
-    print_summary(verdict, run.directory, Console())
+    try:
+        verdict = conclude(run, account)
+    except OSError as error:
+        logger.error(  # noqa: TRY400 - the object and the reason; a traceback says no more
+            "The verdict could not be written to %s (%s): it stays aborted and unknown. Make room"
+            " there, and run again",
+            run.directory.verdict,
+            error,
+        )
+        return
     if verdict.status is Status.COMPLETED:
         state["status"] = "completed"
         state["deviated"] = verdict.exit_code != 0
-    _write_journal(run, state)
+    state[_VERDICT] = str(run.directory.verdict)
+    for what, tell in (
+        ("the journal", lambda: _write_journal(run, state)),
+        ("the report", lambda: write_page(verdict, run.directory, run.recording)),
+        ("the seconds", lambda: write_seconds(run.directory, run.recording)),
+        ("the summary", lambda: _print_verdict(verdict, run)),
+    ):
+        _tell(what, tell, run)
+
+
+def _tell(what: str, tell: Callable[[], None], run: Run) -> None:
+    """Tell of the run in one form; where that fails the verdict stands, and it is said."""
+    try:
+        tell()
+    except Exception as error:  # noqa: BLE001 - whatever it is, Chaos Toolkit would swallow it
+        logger.error(  # noqa: TRY400
+            "%s of the run could not be written (%s: %s); its verdict stands in %s",
+            what.capitalize(),
+            type(error).__name__,
+            error,
+            run.directory.verdict,
+        )
+
+
+def _print_verdict(verdict: Verdict, run: Run) -> None:
+    try:
+        print_summary(verdict, run.directory, Console())
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # Rich makes an exit code of its own of a broken pipe.
+        # Nobody reads on; what Python would flush at its end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BrokenPipeError("nobody reads the terminal's lines any more") from None
 
 
 def _rehearse(experiment: Data, configuration: Data, secrets: Data) -> None:
@@ -222,46 +286,3 @@ def _check_arguments(arguments: Data) -> None:
 def _has_placeholder(settings: object) -> bool:
     """Whether a value is still to be filled in from the configuration; then it is checked later."""
     return "${" in json.dumps(settings, default=str)
-
-
-def _end_of(journal: Data) -> tuple[Status, list[str]]:
-    """How the experiment ended, from Chaos Toolkit's own account of it."""
-    failed = _failures([*journal["run"], *_probes(journal)])
-    not_rolled_back = _failures(journal["rollbacks"])
-    if failed:
-        return Status.FAILED, failed + not_rolled_back
-    before = journal["steady_states"]["before"]
-    if before is not None and not before["steady_state_met"]:
-        return Status.FAILED, [_not_met(before)]
-    if journal["status"] in ("interrupted", "aborted", "failed"):
-        return Status.ABORTED, ["the experiment was interrupted", *not_rolled_back]
-    if not_rolled_back:
-        return Status.FAILED, not_rolled_back
-    return Status.COMPLETED, []
-
-
-def _not_met(before: Data) -> str:
-    """Which probe deviated first; the verdict's measurements tell of the others."""
-    named = [p["activity"]["name"] for p in before["probes"] if not p.get("tolerance_met", True)]
-    first = f" (first: '{named[0]}')" if named else ""
-    return f"the steady state was not met before anything was harmed{first}"
-
-
-def _failures(runs: Sequence[Data]) -> list[str]:
-    return [
-        f"the {run['activity']['type']} '{run['activity']['name']}' failed: {_last_line(run)}"
-        for run in runs
-        if run.get("status") == "failed"  # One that was interrupted may have none.
-    ]
-
-
-def _probes(journal: Data) -> list[Data]:
-    """What the hypothesis ran, before and after the method."""
-    states = (journal["steady_states"]["before"], journal["steady_states"]["after"])
-    return [probe for state in states if state for probe in state["probes"]]
-
-
-def _last_line(run: Data) -> str:
-    """The exception's own words, at the end of its traceback."""
-    lines = [line for line in run.get("exception", []) if line.strip()]
-    return lines[-1].strip().partition(": ")[2] or lines[-1].strip() if lines else "it did not end"

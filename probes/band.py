@@ -19,7 +19,7 @@ deviation too, so a mistake here fails closed. What is measured of a thing that 
 have, by its own file, is not asked: the verdict says so, and it decides nothing.
 """
 
-from perfchaos.run import current
+from perfchaos.run import asked_by, current
 from perfchaos.verdict import Better, Limits, Measurement, NotAsked
 
 __all__ = ["at_least", "at_most"]
@@ -54,11 +54,12 @@ def at_least(
 
 
 def _all_pass(value: list[dict[str, object]] | None, limits: Limits) -> bool:
-    run, measured = current(), []
+    run, measured, probe = current(), [], ""
     for item in value or ():
-        if (moot := NotAsked.from_dict(item)) is not None:
+        plain, probe = asked_by(item)
+        if (moot := NotAsked.from_dict(plain)) is not None:
             run.not_asked[moot.name] = moot
         else:
-            measured.append(Measurement.from_dict(item))
-    judgements = run.judge(measured, limits)
+            measured.append(Measurement.from_dict(plain))
+    judgements = run.judge(measured, limits, probe=probe)
     return bool(value) and all(judgement.band.passes for judgement in judgements)

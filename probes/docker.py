@@ -88,6 +88,7 @@ def _measured(
             value=value,
             unit=unit,
             samples=0 if value is None else 1,
+            subject=handle,
             evidence=evidence,
         ).as_dict()
     ]

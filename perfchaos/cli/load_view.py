@@ -13,7 +13,7 @@ from perfchaos.workload.arrivals import Arrivals
 from perfchaos.workload.plan import Plan
 from perfchaos.workload.process import Workload
 from perfchaos.workload.summary import LoadSummary, Percentiles
-from perfchaos.workload.tally import Tally
+from perfchaos.workload.tally import Tally, held_up
 
 _LOOK_S = 1.0
 _PLAIN_EVERY_S = 2.0
@@ -117,7 +117,7 @@ def _generator(tally: Tally) -> str:
     lags = (tally.lag_p50_ms, tally.lag_p99_ms, tally.lag_max_ms)
     p50, p99, worst = (_ms(lag) for lag in lags)
     account = f"lag p50 {p50} p99 {p99} max {worst}, {tally.cpu_ratio:.0%} of a core"
-    if tally.held_up_count:
+    if held_up(tally.held_up_count, tally.parted_count):
         account += f"; {tally.held_up_count} replies waited for its idle connections"
     return account
 

@@ -14,9 +14,15 @@ def phases_of(judgements: Iterable[Judgement]) -> list[Phase]:
 
 
 def rows_of(judgements: Iterable[Judgement]) -> dict[str, dict[Phase | None, Judgement]]:
-    """One row a measurement, by its name in words; in it, its judgement in each phase."""
+    """
+    One row a measurement, by its name in words; in it, its judgement in each phase.
+
+    What two probes judged, of the same subject and phase, has a row for each with the probe's name.
+    """
     rows: dict[str, dict[Phase | None, Judgement]] = {}
     for judgement in judgements:
-        row = rows.setdefault(name_of(judgement.measurement), {})
-        row[judgement.measurement.phase] = judgement
+        name, phase = name_of(judgement.measurement), judgement.measurement.phase
+        if any(one.probe != judgement.probe for one in rows.get(name, {}).values()):
+            name = f"{name} ({judgement.probe})"
+        rows.setdefault(name, {})[phase] = judgement
     return rows

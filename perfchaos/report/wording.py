@@ -62,8 +62,9 @@ def race_in_words(race: RaceReport) -> str:
 
 
 def name_of(measurement: Measurement) -> str:
-    """The measurement's name in words."""
-    return _in_words(measurement.name)
+    """The measurement's name in words, with its subject."""
+    of = f" of {measurement.subject}" if measurement.subject else ""
+    return _in_words(measurement.name) + of
 
 
 def not_asked_in_words(moot: Iterable[NotAsked]) -> list[str]:

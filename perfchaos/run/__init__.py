@@ -2,7 +2,16 @@
 
 from perfchaos.run.directory import RunDirectory, make_run_directory
 from perfchaos.run.proxy import behind_proxy
-from perfchaos.run.run import NoRun, Run, current, run_under_way, scene, set_current
+from perfchaos.run.run import (
+    NoRun,
+    Run,
+    asked_by,
+    current,
+    name_asker,
+    run_under_way,
+    scene,
+    set_current,
+)
 from perfchaos.run.scene import Scene
 
 __all__ = [
@@ -10,9 +19,11 @@ __all__ = [
     "Run",
     "RunDirectory",
     "Scene",
+    "asked_by",
     "behind_proxy",
     "current",
     "make_run_directory",
+    "name_asker",
     "run_under_way",
     "scene",
     "set_current",

@@ -9,6 +9,7 @@ from perfchaos.ledger import report as ledger_report
 from perfchaos.race.measuring import evidence_of
 from perfchaos.race.measuring import report as race_report
 from perfchaos.run.faults import fault_reports
+from perfchaos.run.journal import Account
 from perfchaos.run.run import Run
 from perfchaos.verdict import RaceReport, Status, Verdict, as_document, write_document
 from perfchaos.workload.health import unsound
@@ -16,16 +17,20 @@ from perfchaos.workload.health import unsound
 DRAIN_S = 5.0
 
 
-def conclude(run: Run, status: Status, reasons: list[str]) -> Verdict:
+def conclude(run: Run, account: Account) -> Verdict:
     """
     End the load, draw the verdict from all that was judged, and write `verdict.json`.
 
-    `status` and `reasons` are how the experiment ended in the eyes of its host; what the run knows
-    of itself can only make it worse.
+    `account` is how the experiment ended in the eyes of its host; what the run knows of itself can
+    only make it worse.
+
+    Raises:
+        OSError: the verdict could not be written; the unfinished one stands.
+
     """
     run.end_load()
     run.companions.close()
-    status, reasons = _own_account(run, status, reasons)
+    status, reasons = _own_account(run, account)
     race = _race(run) if run.race else None
     tally = run.workload.ended
     verdict = replace(
@@ -35,6 +40,7 @@ def conclude(run: Run, status: Status, reasons: list[str]) -> Verdict:
         reasons=(*run.reasons, *reasons),
         judgements=tuple(run.judgements.values()),
         not_asked=tuple(run.not_asked.values()),
+        deviated=account.deviated,
         spans=run.spans(),
         faults=fault_reports(run.timeline.events(), run.draft.started_ns),
         ledger=ledger_report(run.ledger, run.seed, whole_run=run.ledger_whole)
@@ -76,13 +82,18 @@ def _race(run: Run) -> RaceReport | None:
     return told
 
 
-def _own_account(run: Run, status: Status, reasons: list[str]) -> tuple[Status, list[str]]:
+def _own_account(run: Run, account: Account) -> tuple[Status, list[str]]:
     """What the run knows of its own end that its host does not."""
+    status, reasons = account.status, list(account.reasons)
     if run.load_died:
         return Status.FAILED, ["the load generator died during the run"]
     if (reason := run.net.revocation.reason) is not None:
         return Status.ABORTED, [f"the run was called off: {reason}"]
     if status is Status.COMPLETED and (weaknesses := unsound(run.workload.ended)):
         # A generator that fell behind has measured itself, not the target.
-        return Status.INVALID, [f"the load is not to be trusted: {why}" for why in weaknesses]
+        untrusted = [f"the load is not to be trusted: {why}" for why in weaknesses]
+        return Status.INVALID, [*untrusted, *reasons]
+    if status is Status.COMPLETED and (left := run.not_judged()):
+        named = ", ".join(dict.fromkeys(left))
+        reasons.append(f"lived through and not judged to its end, so it is not known: {named}")
     return status, reasons

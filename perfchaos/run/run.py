@@ -6,7 +6,7 @@ experiments or of Chaos Toolkit.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,11 +35,13 @@ class Run(Scene):
     One run, from its baseline to its last measurement.
 
     `not_asked` holds what has no meaning for the target, by name.
-    `judgements` keeps the latest judgement of each measurement by (name, phase): what is asked
-    again later is judged again, on more data. `companions` are closed when the run is concluded.
+    `judgements` keeps the latest judgement of each measurement by (probe, name, subject, phase):
+    what is asked again later is judged again, on more data; `judged_ns` is when that was last.
+    `companions` are closed when the run is concluded.
     `steps` are the recordings of the loads that a search sent besides the run's own.
     `ledger` is the last that was read, and is `ledger_whole` once no request can change it.
-    `load_died` tells of a load generator that ended without being told to.
+    `load_died` tells of a load generator that ended without being told to, `rolling_back` that the
+    rollbacks are being played.
     """
 
     directory: RunDirectory
@@ -50,7 +52,10 @@ class Run(Scene):
     workload: Workload
     recording: Recording
     race: RaceUnderWay | None = None
-    judgements: dict[tuple[str, Phase | None], Judgement] = field(default_factory=dict)
+    judgements: dict[tuple[str, str, str | None, str | None], Judgement] = field(
+        default_factory=dict
+    )
+    judged_ns: int = 0
     not_asked: dict[str, NotAsked] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     ledger: Ledger | None = None
@@ -60,6 +65,7 @@ class Run(Scene):
     steps: list[Recording] = field(default_factory=list)
     load_ended_ns: int | None = None
     load_died: bool = False
+    rolling_back: bool = False
     companions: ExitStack = field(default_factory=ExitStack)
 
     def go_on(self, duration_s: float) -> None:
@@ -205,13 +211,23 @@ class Run(Scene):
             )
         return self.race
 
-    def judge(self, measurements: Iterable[Measurement], limits: Limits) -> list[Judgement]:
-        """Hold each measurement against `limits`, and keep the judgement for the verdict."""
-        judgements = [judge(measurement, limits) for measurement in measurements]
+    def judge(
+        self, measurements: Iterable[Measurement], limits: Limits, *, probe: str
+    ) -> list[Judgement]:
+        """Hold what `probe` measured against `limits`, and keep the judgements for the verdict."""
+        judgements = [judge(measurement, limits, probe=probe) for measurement in measurements]
         for judgement in judgements:
-            key = (judgement.measurement.name, judgement.measurement.phase)
-            self.judgements[key] = judgement
+            self.judgements[judgement.key] = judgement
+        self.judged_ns = time.monotonic_ns()
         return judgements
+
+    def not_judged(self) -> list[Phase]:
+        """The phases that went on after anything was last judged."""
+        return [
+            span.phase
+            for span in self.spans()
+            if span.end_ns is None or span.end_ns > self.judged_ns
+        ]
 
     def reconcile(self, drain_s: float) -> Ledger:
         """
@@ -232,6 +248,22 @@ class Run(Scene):
         self.ledger = self.books.settle(fates, drain_s=drain_s, wait=self.go_on)
         self.ledger_whole = ended
         return self.ledger
+
+
+_PROBE = "probe"
+
+
+def name_asker(values: object, probe: str) -> None:
+    """Note in what a probe has measured, as plain data, that it was `probe` who did."""
+    for item in values if isinstance(values, list) else ():
+        if isinstance(item, dict) and ({"name", "phase", "value"} <= item.keys()):
+            item[_PROBE] = probe
+
+
+def asked_by(item: Mapping[str, object]) -> tuple[dict[str, object], str]:
+    """A measurement as plain data without its asker, and the asker; empty if none was noted."""
+    plain = dict(item)
+    return plain, str(plain.pop(_PROBE, ""))
 
 
 _current: Scene | None = None

@@ -114,6 +114,8 @@ class Verdict:
     """
     Everything a run found out. `reasons` say in sentences why it is not green.
 
+    `deviated` are the deviations from tolerances that leave no judgement, each also a reason.
+
     What was `not_asked`, because the target does not have it, is no measurement: it neither passes
     nor fails, and a run that was asked nothing else is unknown.
     """
@@ -133,12 +135,20 @@ class Verdict:
     workload: Mapping[str, float | int | str | None]
     race: RaceReport | None = None
     not_asked: tuple[NotAsked, ...] = ()
+    deviated: tuple[str, ...] = ()
 
     @property
     def band(self) -> Band:
-        """The worst band of all; a run that did not complete is at best unknown."""
+        """
+        The worst band of all.
+
+        A run that did not complete, or that anything is said against, is at best unknown; one in
+        which a tolerance was not met is critical.
+        """
         judged = worst(judgement.band for judgement in self.judgements)
-        if self.status is Status.COMPLETED:
+        if self.deviated:
+            return Band.CRITICAL
+        if self.status is Status.COMPLETED and not self.reasons:
             return judged
         return worst((judged, Band.UNKNOWN))
 
@@ -190,6 +200,7 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
         "band": verdict.band.value,
         "exit_code": verdict.exit_code,
         "reasons": list(verdict.reasons),
+        "deviated": list(verdict.deviated),
         "measurements": [_measurement(judgement, verdict) for judgement in verdict.judgements],
         "not_asked": [{"name": one.name, "why": one.why} for one in verdict.not_asked],
         "phases": [_phase(span, verdict.started_ns) for span in verdict.spans],
@@ -238,6 +249,7 @@ def complete_as_aborted(
 def _measurement(judgement: Judgement, verdict: Verdict) -> dict[str, Any]:
     measurement, limits = judgement.measurement, judgement.limits
     return measurement.as_dict() | {
+        "probe": judgement.probe,
         "band": judgement.band.value,
         "limits": {
             "better": limits.better.value,

@@ -15,8 +15,9 @@ class Measurement:
     """
     One value in one phase (or over the whole run, where `phase` is None).
 
-    `value` is None when it could not be measured; `evidence` then says why, and otherwise holds
-    the figures the value rests on. With `lower_bound` it may be more: no more was asked for.
+    `subject` is what it was measured of where there can be several, such as a container. `value` is
+    None when it could not be measured; `evidence` then says why, and otherwise holds the figures
+    the value rests on. With `lower_bound` it may be more: no more was asked for.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Measurement:
     value: float | None
     unit: str
     samples: int
+    subject: str | None = None
     evidence: Mapping[str, Fact] = field(default_factory=dict)
     lower_bound: bool = False
 
@@ -31,6 +33,7 @@ class Measurement:
         """The measurement as plain data, for the journal and the verdict."""
         return {
             "name": self.name,
+            "subject": self.subject,
             "phase": self.phase.value if self.phase else None,
             "value": self.value,
             "unit": self.unit,
@@ -85,16 +88,27 @@ class NotAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A measurement with the limits it was held against and the band it fell in."""
+    """
+    A measurement with the limits it was held against and the band it fell in.
+
+    `probe` is the name of the probe that asked for it, empty where nobody said.
+    """
 
     measurement: Measurement
     limits: Limits
     band: Band
+    probe: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str | None, str | None]:
+        """What it is the judgement of: asked again, this one is replaced and no other."""
+        one = self.measurement
+        return self.probe, one.name, one.subject, one.phase
 
 
-def judge(measurement: Measurement, limits: Limits) -> Judgement:
+def judge(measurement: Measurement, limits: Limits, *, probe: str = "") -> Judgement:
     """
-    Hold `measurement` against `limits`.
+    Hold `measurement`, asked for by `probe`, against `limits`.
 
     A lower bound that stays below a lower limit does not break it: what was asked for was done. One
     that breaks an upper limit is critical; one that keeps it proves nothing, for it may be more.
@@ -104,4 +118,4 @@ def judge(measurement: Measurement, limits: Limits) -> Judgement:
         band = Band.GOOD if band in (Band.WARN, Band.CRITICAL) else band
     elif measurement.lower_bound and limits.better is Better.LOWER and band is not Band.CRITICAL:
         band = Band.UNKNOWN
-    return Judgement(measurement=measurement, limits=limits, band=band)
+    return Judgement(measurement=measurement, limits=limits, band=band, probe=probe)

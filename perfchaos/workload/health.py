@@ -6,7 +6,7 @@ A generator that falls behind measures itself. Its run is then invalid, not slow
 
 from dataclasses import dataclass
 
-from perfchaos.workload.tally import Tally
+from perfchaos.workload.tally import Tally, held_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,10 @@ def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tu
             f"the generator used {tally.cpu_ratio:.0%} of a core (limit {limits.cpu_ratio:.0%}):"
             " give it more processes"
         )
-    if tally.held_up_count > limits.held_up_ratio * tally.planned_count:
+    if (
+        held_up(tally.held_up_count, tally.parted_count)
+        and tally.held_up_count > limits.held_up_ratio * tally.planned_count
+    ):
         reasons.append(
             f"{tally.held_up_count} replies waited for idle connections of the generator: the"
             " target waits on a silent connection; set connections.keep_alive to false"

@@ -30,6 +30,7 @@ from perfchaos.workload.dialing import Dialer, DialError
 from perfchaos.workload.plan import Plan
 from perfchaos.workload.rendering import Render
 from perfchaos.workload.replies import HeadCache, body_of
+from perfchaos.workload.tally import held_up
 
 _SWEEP_S = 0.05
 # A first request that waits so long, and so many times the usual, while connections of ours are
@@ -37,7 +38,6 @@ _SWEEP_S = 0.05
 _HELD_UP_NS = 100_000_000
 _HELD_UP_TIMES = 4
 _AT_ONCE_NS = 20_000_000
-_HELD_UP_PROOF_COUNT = 3  # replies at once, at least half of all: by chance they are fewer
 
 _ACKED = int(Outcome.ACKED)
 _AS_ITS_BODY_SAYS = -1
@@ -303,7 +303,7 @@ class Pool:
         if connection in self._suspects:
             self._suspects.remove(connection)
             self.held_up_count += done_ns - self._parted_ns < _AT_ONCE_NS
-            if self.held_up_count >= max(_HELD_UP_PROOF_COUNT, self.parted_count / 2):
+            if held_up(self.held_up_count, self.parted_count):
                 self._keep_alive = False  # This server waits on idle connections: keep none.
         else:
             took_ns = done_ns - connection.sent_ns

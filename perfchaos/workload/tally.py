@@ -4,6 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+_HELD_UP_PROOF_COUNT = 3
+
+
+def held_up(held_up_count: int, parted_count: int) -> bool:
+    """
+    Whether the target makes requests wait for idle connections.
+
+    At least three were answered at once when these had been closed, and at least half of all: by
+    chance they are fewer.
+    """
+    return held_up_count >= max(_HELD_UP_PROOF_COUNT, parted_count / 2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:

@@ -1,13 +1,15 @@
 """Whatever goes wrong, `chaos run` says so: it ends non-zero, and names the reason."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-from tests.run.conftest import Chaos
+from tests.run.conftest import TIMEOUT_S, Chaos
 from tests.stack.conftest import Stack
 
 UNUSED_PORT = 9  # discard: nothing of ours ever listens there
@@ -201,3 +203,96 @@ def test_a_proxy_outside_the_blast_radius(chaos: Chaos) -> None:
     ended = chaos.run("redis-timeout.yaml", target=target)
     assert ended.exit_code == 1
     assert "blast_radius.proxies" in ended.said
+
+
+def _with_probe(chaos: Chaos, tolerance: Any, provider: dict[str, Any]) -> dict[str, Any]:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    probe = {"name": "mine", "type": "probe", "tolerance": tolerance, "provider": provider}
+    experiment["steady-state-hypothesis"]["probes"].append(probe)
+    return experiment
+
+
+def test_a_probe_of_somebody_else_that_deviates_after_the_method(
+    chaos: Chaos, tmp_path: Path
+) -> None:
+    witness = tmp_path / "there"
+    witness.touch()
+    provider = {"type": "python", "module": "os.path", "func": "exists"}
+    experiment = _with_probe(chaos, True, provider | {"arguments": {"path": str(witness)}})
+    gone = {"type": "process", "path": "rm", "arguments": ["-f", str(witness)]}
+    experiment["method"].append({"name": "remove it", "type": "action", "provider": gone})
+    ended = chaos.run(experiment)
+    assert ended.exit_code == 1
+    assert (ended.verdict["status"], ended.verdict["band"]) == ("completed", "critical")
+    assert ended.verdict["deviated"] == ["the probe 'mine' deviated after the method"]
+
+
+def test_two_probes_judge_the_same_measurement_each_by_its_own_limits(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    limits = {"type": "python", "module": "probes.band", "func": "at_most"}
+    for name, limit in (("strict", 0.001), ("lenient", 60_000)):
+        tolerance = {"type": "probe", "name": name}
+        experiment["steady-state-hypothesis"]["probes"].append(
+            {
+                "name": name,
+                "type": "probe",
+                "tolerance": tolerance | {"provider": limits | {"arguments": {"good": limit}}},
+                "provider": {"type": "python", "module": "probes.webhook", "func": "latency_p99"},
+            }
+        )
+    experiment["runtime"]["hypothesis"] = {"strategy": "after-method-only"}
+    ended = chaos.run(experiment)
+    assert (ended.exit_code, ended.verdict["band"]) == (1, "critical")
+    bands = {m["probe"]: m["band"] for m in ended.verdict["measurements"] if m["phase"] == "outage"}
+    assert (bands["strict"], bands["lenient"]) == ("critical", "good")
+
+
+def test_an_outage_that_nothing_was_asked_about(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    experiment["runtime"]["hypothesis"] = {"strategy": "before-method-only"}
+    ended = chaos.run(experiment)
+    assert (ended.exit_code, ended.verdict["band"]) == (1, "unknown")
+    assert "outage, recovery" in " ".join(ended.verdict["reasons"])
+
+
+def test_a_rollback_that_fails_keeps_none_from_being_played(chaos: Chaos, tmp_path: Path) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    touches = {"type": "process", "path": "touch", "arguments": [str(tmp_path / "played")]}
+    missing = {"type": "python", "module": "os", "func": "remove"}
+    experiment["rollbacks"] = [
+        {"name": "fails", "type": "action", "provider": missing | {"arguments": {"path": "/no"}}},
+        {"name": "played", "type": "action", "provider": touches},
+    ]
+    ended = chaos.run(experiment)
+    assert (tmp_path / "played").exists()
+    assert (ended.exit_code, ended.verdict["status"]) == (1, "failed")
+    assert "the action 'fails' failed" in " ".join(ended.verdict["reasons"])
+
+
+def test_the_control_named_twice_is_one_run(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    experiment["controls"].append(experiment["controls"][0] | {"name": "again"})
+    ended = chaos.run(experiment)
+    assert (ended.exit_code, ended.verdict["exit_code"]) == (0, 0), ended.said
+
+
+def test_a_report_that_cannot_be_written_is_said_and_changes_no_verdict(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    # In the place of the report there is a folder.
+    blocked = "import pathlib; pathlib.Path('runs/latest/report.html').mkdir()"
+    provider = {"type": "process", "path": sys.executable, "arguments": ["-c", blocked]}
+    experiment["method"].append({"name": "in the way", "type": "action", "provider": provider})
+    ended = chaos.run(experiment)
+    assert (ended.exit_code, ended.verdict["exit_code"]) == (0, 0), ended.said
+    assert "The report of the run could not be written" in ended.said
+
+
+def test_a_terminal_that_goes_away_changes_no_verdict(chaos: Chaos) -> None:
+    with chaos.start("redis-timeout.yaml") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(TIMEOUT_S)
+    directory = chaos.folder / "runs" / "latest"
+    verdict = json.loads((directory / "verdict.json").read_text())
+    assert (process.returncode, verdict["status"], verdict["exit_code"]) == (0, "completed", 0)
+    assert (directory / "journal.json").exists()

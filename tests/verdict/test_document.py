@@ -190,3 +190,23 @@ def test_every_phase_is_in_the_schema(phase: Phase) -> None:
     spans = (Span(phase=phase, start_ns=3_000_000_000, end_ns=None),)
     lived = replace(verdict(), spans=spans, judgements=(judgement(0.0, phase=phase),))
     Draft202012Validator(SCHEMA).validate(as_document(lived))
+
+
+def test_no_reason_goes_with_green() -> None:
+    said = replace(verdict(0.0), reasons=("something is not as it should be",))
+    assert (said.band, said.exit_code) == (Band.UNKNOWN, 1)
+
+
+def test_a_tolerance_that_was_not_met_is_critical_whatever_was_measured() -> None:
+    deviated = replace(verdict(0.0), deviated=("the probe 'x' deviated",), reasons=("…",))
+    assert (deviated.band, deviated.exit_code) == (Band.CRITICAL, 1)
+    assert as_document(deviated)["deviated"] == ["the probe 'x' deviated"]
+
+
+def test_judgements_are_told_apart_by_probe_subject_and_phase() -> None:
+    one = judge(judgement(0.0).measurement, LIMITS, probe="strict")
+    other = judge(one.measurement, LIMITS, probe="lenient")
+    elsewhere = judge(replace(one.measurement, subject="b"), LIMITS, probe="strict")
+    again = judge(replace(one.measurement, value=1.0), LIMITS, probe="strict")
+    assert len({one.key, other.key, elsewhere.key}) == 3
+    assert again.key == one.key

@@ -24,6 +24,7 @@ def test_a_generator_at_its_limits_is_still_sound() -> None:
         ({"cpu_ratio": 0.951}, "of a core"),
         ({"own_limit_count": 1}, "no descriptor"),
         ({"planned_count": 0}, "no request"),
+        ({"held_up_count": 11, "parted_count": 22}, "idle connections"),
         ({"lag_p50_ms": None}, "no request"),
     ],
 )
@@ -33,6 +34,16 @@ def test_a_generator_that_fell_behind_is_unsound_and_says_why(
     reasons = unsound(dataclasses.replace(SOUND, **change))  # type: ignore[arg-type]
     assert len(reasons) == 1
     assert reason in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("held_up_count", "parted_count"), [(10, 10), (11, 23)], ids=["one in a hundred", "by chance"]
+)
+def test_replies_after_idle_connections_were_closed_may_be_chance(
+    held_up_count: int, parted_count: int
+) -> None:
+    tally = dataclasses.replace(SOUND, held_up_count=held_up_count, parted_count=parted_count)
+    assert unsound(tally) == ()
 
 
 def test_no_report_proves_nothing() -> None:
