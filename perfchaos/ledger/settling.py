@@ -71,7 +71,9 @@ class Books:
         known = fates.known()
         asked_s = clock_s()
         before, last = None, self._looked(known)
-        while before is None or (not _is_settled(before, last, fates) and clock_s() < deadline_s):
+        while before is None or (
+            not _is_settled(before, last, fates.acked, known) and clock_s() < deadline_s
+        ):
             # A ledger that takes long to read is read less often: it shares the server with the
             # target.
             wait(max(LOOK_EVERY_S, 2 * (clock_s() - asked_s)))
@@ -133,11 +135,11 @@ class Books:
         )
 
 
-def _is_settled(before: Look, last: Look, fates: Fates) -> bool:
+def _is_settled(before: Look, last: Look, acked: Numbers, known: Numbers) -> bool:
     """Whether all is held, nothing is pending, and nothing has changed since the look before."""
     pending_count = len(before.queued.numbers) + len(last.queued.numbers)
-    all_held = bool(are_in(fates.acked, last.held.numbers).all())
-    return not pending_count and all_held and _agree(before.held, last.held, fates.known())
+    all_held = bool(are_in(acked, last.held.numbers).all())
+    return not pending_count and all_held and _agree(before.held, last.held, known)
 
 
 def _agree(before: Held, last: Held, known: Numbers) -> bool:
