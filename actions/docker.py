@@ -19,13 +19,8 @@ from perfchaos.faults import (
     Fault,
     contained,
 )
-from perfchaos.faults.container_cut_off import ConnectContainer
-from perfchaos.faults.container_impaired import RemoveNetem
-from perfchaos.faults.container_paused import UnpauseContainer
-from perfchaos.faults.container_squeezed import RestoreLimits
 from perfchaos.faults.container_start import StartContainer
 from perfchaos.run import scene
-from perfchaos.safety import FaultVanished
 from perfchaos.target import Handle
 
 __all__ = ["disconnect", "impair", "kill", "pause", "restart", "squeeze", "stop"]
@@ -94,20 +89,10 @@ def _of(container: str) -> Contained:
 
 def _hold(fault: Fault[Any], duration_s: float) -> None:
     with scene().outage(fault, at_most_s=duration_s + HEAL_WITHIN_S) as injected:
-        undo = injected.lease.undo
-        assert isinstance(undo, UnpauseContainer | ConnectContainer | RestoreLimits | RemoveNetem)
         injected.hold(duration_s)
-        undo.see_it_in_force()
 
 
 def _end(fault: Fault[StartContainer], duration_s: float, grace_s: int = 0) -> None:
     at_most_s = grace_s + duration_s + START_WITHIN_S
     with scene().outage(fault, at_most_s=at_most_s) as injected:
-        undo = injected.lease.undo
-        assert isinstance(undo, StartContainer)
-        try:
-            injected.hold(duration_s)
-        except FaultVanished:
-            undo.see_it_still_down()  # It knows whether a restart policy was the cause.
-            raise
-        undo.see_it_still_down()
+        injected.hold(duration_s)

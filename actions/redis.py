@@ -91,9 +91,10 @@ def crash(duration_s: float, emptied: bool = False) -> None:
     at_most_s = duration_s + START_WITHIN_S
     refused = DisabledProxy(on=proxied(run.target, "redis"))
     crashed = killed(run.target, "redis", emptied=emptied)
-    with run.outage(refused, at_most_s=at_most_s):
+    with run.outage(refused, at_most_s=at_most_s) as behind:
         with inject(crashed, run.net, at_most_s=at_most_s) as injected:
             injected.hold(duration_s)
+        behind.see_it_still_there()
 
 
 def _redis() -> Proxied:

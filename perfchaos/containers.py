@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from perfchaos.errors import PerfchaosError
+from perfchaos.errors import PerfchaosError, Unanswered
 
 if TYPE_CHECKING:
     import docker
@@ -33,6 +33,10 @@ _SERVICE = "com.docker.compose.service"
 
 class EngineError(PerfchaosError):
     """The container engine cannot be used, or did not do what it was asked to."""
+
+
+class EngineSilent(EngineError, Unanswered):
+    """The container engine cannot be reached, or does not answer in time."""
 
 
 class ContainerGone(EngineError):
@@ -289,18 +293,18 @@ class ContainerEngine:
         except (DockerException, requests.RequestException, OSError) as error:
             raise self._unusable(error) from None
 
-    def _unusable(self, error: Exception) -> EngineError:
+    def _unusable(self, error: Exception) -> EngineSilent:
         if isinstance(error, PermissionError):
-            return EngineError(
+            return EngineSilent(
                 f"the container engine at {self.address} may not be used by this user",
                 next_step="join the group that owns its socket (docker), or run this as root",
             )
         if isinstance(error, TimeoutError) or "timed out" in str(error):
-            return EngineError(
+            return EngineSilent(
                 f"the container engine at {self.address} did not answer within {_TIMEOUT_S} s",
                 next_step="see that it is healthy ('docker info')",
             )
-        return EngineError(
+        return EngineSilent(
             f"there is no container engine at {self.address}",
             next_step="start Docker, or set DOCKER_HOST to where it listens",
         )

@@ -26,3 +26,7 @@ class InvalidInput(PerfchaosError):
         listed = "; ".join(mistakes)
         super().__init__(f"{subject} is not usable: {listed}", next_step=next_step)
         self.mistakes = tuple(mistakes)
+
+
+class Unanswered(PerfchaosError):
+    """Whoever was asked has not answered: it may still do what it was asked for."""

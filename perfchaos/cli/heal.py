@@ -6,6 +6,7 @@ from contextlib import suppress
 import click
 
 from perfchaos.errors import PerfchaosError
+from perfchaos.places import leases_dir
 from perfchaos.safety.leftovers import Leftover, forget, heal_leftovers
 from perfchaos.target.loading import find_target, load_target
 
@@ -31,7 +32,7 @@ def heal_command(*, force: bool, run_id: str | None) -> None:
     for leftover in leftovers:
         _tell(leftover)
     if not leftovers:
-        click.echo("nothing is harmed")
+        click.echo(f"nothing is harmed by any run whose leases lie in {leases_dir()}")
     if any(leftover.problems for leftover in leftovers):
         sys.exit(1)
 
@@ -40,7 +41,7 @@ def heal_first(command: str) -> None:
     """Whatever `perfchaos` is called for, heal what dead runs left before it."""
     if command in ("heal", "stop"):
         return  # They do so themselves, and say more about it.
-    for leftover in heal_leftovers(by=f"perfchaos {command}"):
+    for leftover in heal_leftovers(by=f"perfchaos {command}", settled=False):
         if leftover.healed or leftover.problems:
             _tell(leftover, aside=True)
 

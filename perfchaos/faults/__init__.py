@@ -3,7 +3,7 @@
 from perfchaos.containers import ContainerEngine, ContainerState, engine_address
 from perfchaos.faults.by_handle import frozen, held, killed
 from perfchaos.faults.changing_toxic import ChangingToxic
-from perfchaos.faults.container import Contained, Container, FaultUndone, contained
+from perfchaos.faults.container import Contained, Container, contained
 from perfchaos.faults.container_cut_off import ContainerCutOff
 from perfchaos.faults.container_impaired import ContainerImpaired
 from perfchaos.faults.container_killed import ContainerKilled
@@ -13,7 +13,15 @@ from perfchaos.faults.container_stopped import ContainerStopped
 from perfchaos.faults.controlled import Controlled, controlled
 from perfchaos.faults.disabled_proxy import DisabledProxy
 from perfchaos.faults.ended_process import EndedProcess
-from perfchaos.faults.fault import Fault, FaultNotSeen, Labelled, NotHealed, Reach, Undo
+from perfchaos.faults.fault import (
+    Fault,
+    FaultNotSeen,
+    FaultVanished,
+    Labelled,
+    NotHealed,
+    Reach,
+    Undo,
+)
 from perfchaos.faults.paused_process import PausedProcess
 from perfchaos.faults.proxied import Proxied, proxied
 from perfchaos.faults.redirects import require_no_redirects
@@ -39,7 +47,7 @@ __all__ = [
     "Fate",
     "Fault",
     "FaultNotSeen",
-    "FaultUndone",
+    "FaultVanished",
     "Labelled",
     "NotHealed",
     "PausedProcess",

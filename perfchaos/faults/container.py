@@ -14,7 +14,7 @@ from perfchaos.containers import (
     engine_address,
 )
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.fault import Labelled, Reach
+from perfchaos.faults.fault import FaultVanished, Labelled, Reach
 from perfchaos.faults.services import Dependency, route_to, service
 from perfchaos.faults.witness import Fate, Route, Symptom
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _LOOK_S = 0.02
 
 
-class FaultUndone(PerfchaosError):
-    """Somebody else ended a fault: a restart policy, an orchestrator, a person."""
+CALL_LANDS_WITHIN_S = 15.0
+"""For how long an engine may still do what it was asked for, beside the grace of a stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +83,9 @@ class Container:
             next_step="create it anew ('docker compose up --detach')",
         )
 
-    def undone(self, found: str) -> FaultUndone:
+    def undone(self, found: str) -> FaultVanished:
         """The error to raise where a fault of it is over before its time; `found` is how it is."""
-        return FaultUndone(
+        return FaultVanished(
             f"{self} {found}, so the fault was not in force all the time",
             next_step="find out who else changes it during the run",
         )

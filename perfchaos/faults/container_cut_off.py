@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from perfchaos.containers import Attachment, ContainerEngine, EngineError
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.container import Contained, Container
+from perfchaos.faults.container import CALL_LANDS_WITHIN_S, Contained, Container
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Fate, Symptom
 
@@ -89,12 +89,17 @@ class ConnectContainer:
             for attachment in self.attachments
         )
 
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the engine may take over a call."""
+        return CALL_LANDS_WITHIN_S
+
     def see_it_in_force(self) -> None:
         """
-        See, at the end of the hold, that nobody else connected it.
+        See that nobody else connected it.
 
         Raises:
-            FaultUndone: somebody has.
+            FaultVanished: somebody has.
             ContainerGone: it was removed meanwhile.
 
         """

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from perfchaos.containers import ContainerEngine, EngineError
 from perfchaos.errors import InvalidInput, PerfchaosError
-from perfchaos.faults.container import Contained, Container
+from perfchaos.faults.container import CALL_LANDS_WITHIN_S, Contained, Container
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Symptom
 
@@ -124,12 +124,17 @@ class RemoveNetem:
             for interface in self.interfaces
         )
 
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the engine may take over a call."""
+        return CALL_LANDS_WITHIN_S
+
     def see_it_in_force(self) -> None:
         """
-        See, at the end of the hold, that it is still impaired: a restart takes netem away.
+        See that it is still impaired: a restart takes netem away.
 
         Raises:
-            FaultUndone: it is not.
+            FaultVanished: it is not.
             ContainerGone: it was removed meanwhile.
 
         """

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from perfchaos.containers import ContainerEngine
 from perfchaos.errors import InvalidInput
 from perfchaos.faults.container import Contained
-from perfchaos.faults.container_start import STARTED_WITHIN_S, StartContainer, prepare_start
+from perfchaos.faults.container_start import (
+    DOWN_WITHIN_S,
+    STARTED_WITHIN_S,
+    StartContainer,
+    prepare_start,
+)
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Fate, Symptom
 
@@ -57,7 +62,8 @@ class ContainerKilled:
                 [f"{self.signal!r} is not the name of a signal that ends a process"],
                 next_step="use SIGKILL or SIGTERM; to freeze a container, pause it",
             )
-        return prepare_start(self.of, emptied=self.emptied)
+        grace_s = 0 if self.signal == "SIGKILL" else DOWN_WITHIN_S
+        return prepare_start(self.of, emptied=self.emptied, grace_s=grace_s)
 
     def harm(self, undo: StartContainer) -> None:
         """Send the signal, and see the container down."""

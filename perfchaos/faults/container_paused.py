@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from perfchaos.containers import ContainerEngine, EngineError
-from perfchaos.faults.container import Contained, Container
+from perfchaos.faults.container import CALL_LANDS_WITHIN_S, Contained, Container
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Fate, Symptom
 
@@ -68,12 +68,17 @@ class UnpauseContainer:
     def __str__(self) -> str:
         return f"docker unpause {self.container.name}"
 
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the engine may take over a call."""
+        return CALL_LANDS_WITHIN_S
+
     def see_it_in_force(self) -> None:
         """
-        See, at the end of the hold, that nobody else let it go on.
+        See that nobody else let it go on.
 
         Raises:
-            FaultUndone: somebody has.
+            FaultVanished: somebody has.
             ContainerGone: it was removed meanwhile.
 
         """

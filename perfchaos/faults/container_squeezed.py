@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from perfchaos.containers import ContainerEngine, EngineError, Limits
 from perfchaos.errors import InvalidInput
-from perfchaos.faults.container import Contained, Container
+from perfchaos.faults.container import CALL_LANDS_WITHIN_S, Contained, Container
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.witness import Symptom
 
@@ -113,12 +113,17 @@ class RestoreLimits:
                 f"{self.container} has {now}, not {wanted}", next_step="see who else limits it"
             )
 
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the engine may take over a call."""
+        return CALL_LANDS_WITHIN_S
+
     def see_it_in_force(self) -> None:
         """
-        See, at the end of the hold, that nobody else gave it its limits back.
+        See that nobody else gave it its limits back.
 
         Raises:
-            FaultUndone: somebody has.
+            FaultVanished: somebody has.
             ContainerGone: it was removed meanwhile.
 
         """

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from perfchaos.containers import ContainerEngine, ContainerState, EngineError
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.container import Contained, Container, FaultUndone
+from perfchaos.faults.container import CALL_LANDS_WITHIN_S, Contained, Container
+from perfchaos.faults.fault import FaultVanished
 
 DATA_LABEL = "perfchaos.data"
 """The label whose value names the folder of a container that "emptied" deletes."""
@@ -13,7 +14,8 @@ DATA_LABEL = "perfchaos.data"
 # A database that crashed may first have to read its log.
 STARTED_WITHIN_S = 60.0
 
-_DOWN_WITHIN_S = 5.0
+DOWN_WITHIN_S = 5
+
 _RUNS_WITHIN_S = 5.0
 
 
@@ -23,7 +25,7 @@ class StartContainer:
     Undo of a container that is down: start that very container.
 
     `started_at` is the start before the harm, as the engine writes it. `emptied_folder` is what to
-    delete first, None to start it with its data.
+    delete first, None to start it with its data. `grace_s` is what it has to end in order.
     """
 
     mechanism: ClassVar[str] = "container ended"
@@ -31,14 +33,27 @@ class StartContainer:
     started_at: str
     restart_policy: str
     emptied_folder: str | None
+    grace_s: int
 
     def __str__(self) -> str:
         return f"docker start {self.container.name}"
 
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the engine may take over a call, and the container over its end."""
+        return self.grace_s + CALL_LANDS_WITHIN_S
+
     def replay(self) -> None:
-        """Start it unless it runs; that it answers is for the witness to see."""
+        """
+        Start it unless it runs; that it answers is for the witness to see.
+
+        One that may be on its way out goes out first: it would end after it was found running.
+        """
         with ContainerEngine(self.container.engine) as engine:
             state = self.container.left(engine)
+            if state is not None and state.running and self._may_be_ending(state):
+                engine.stop(self.container.id, self.grace_s)
+                state = self.container.left(engine)
             if state is None or state.running:
                 return
             if self.emptied_folder is not None:
@@ -61,11 +76,6 @@ class StartContainer:
         with ContainerEngine(self.container.engine) as engine:
             return not engine.state(self.container.id).down
 
-    def wait_ended(self, within_s: float) -> None:
-        """Wait until a container that is on its way out has ended, at most that long."""
-        with ContainerEngine(self.container.engine) as engine:
-            self.container.wait_down(engine, within_s)
-
     def last_words(self) -> str:
         """The end of its log."""
         with ContainerEngine(self.container.engine) as engine:
@@ -76,46 +86,57 @@ class StartContainer:
         Raises if the container is not down after the harm.
 
         Raises:
-            FaultUndone: it was down, and something has started it again.
+            FaultVanished: it was down, and something has started it again.
             PerfchaosError: it never went down.
 
         """
         state = self.container.await_state(
-            engine, lambda s: s.down or self._started_again(s), _DOWN_WITHIN_S
+            engine, lambda s: s.down or self._started_again(s), DOWN_WITHIN_S
         )
         if self._started_again(state):
             raise self._undone()
         if not state.down:
             raise PerfchaosError(
-                f"{self.container} is still {state.status} {_DOWN_WITHIN_S:g} s after the signal",
+                f"{self.container} is still {state.status} {DOWN_WITHIN_S:g} s after the signal",
                 next_step="its first process ignores that signal: use SIGKILL",
             )
 
-    def see_it_still_down(self) -> None:
-        """Raises FaultUndone if something has started it again meanwhile."""
+    def see_it_in_force(self) -> None:
+        """
+        See that nothing has started it again.
+
+        Raises:
+            FaultVanished: something has.
+            ContainerGone: it was removed meanwhile.
+
+        """
         with ContainerEngine(self.container.engine) as engine:
             if self._started_again(engine.state(self.container.id)):
                 raise self._undone()
+
+    def _may_be_ending(self, state: ContainerState) -> bool:
+        """Whether this is the start that was to be ended in order."""
+        return self.grace_s > 0 and state.started_at == self.started_at
 
     def _started_again(self, state: ContainerState) -> bool:
         return state.status == "restarting" or (
             state.running and state.started_at != self.started_at
         )
 
-    def _undone(self) -> FaultUndone:
+    def _undone(self) -> FaultVanished:
         by = (
             "by somebody else"
             if self.restart_policy == "no"
             else f"(its restart policy is {self.restart_policy!r})"
         )
-        return FaultUndone(
+        return FaultVanished(
             f"{self.container} was started again {by}, so the fault was not in force all the time",
             next_step="for the experiment, take its restart policy away "
             f"('docker update --restart=no {self.container.name}')",
         )
 
 
-def prepare_start(of: Contained, *, emptied: bool) -> StartContainer:
+def prepare_start(of: Contained, *, emptied: bool, grace_s: int) -> StartContainer:
     """
     See that it runs and can be started again, and note what that takes; changes nothing.
 
@@ -142,4 +163,5 @@ def prepare_start(of: Contained, *, emptied: bool) -> StartContainer:
         started_at=state.started_at,
         restart_policy=state.restart_policy,
         emptied_folder=folder if emptied else None,
+        grace_s=grace_s,
     )

@@ -45,7 +45,7 @@ class ContainerStopped:
             PerfchaosError: the container is not one that could be healed.
 
         """
-        return prepare_start(self.of, emptied=self.emptied)
+        return prepare_start(self.of, emptied=self.emptied, grace_s=self.grace_s)
 
     def harm(self, undo: StartContainer) -> None:
         """Stop it, and see it down."""

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.fault import Reach
+from perfchaos.faults.fault import OUR_TOXICS, FaultVanished, Reach
 from perfchaos.faults.proxied import Proxied
 from perfchaos.faults.toxiproxy_client import (
+    HARM_LANDS_WITHIN_S,
     NotThere,
     ProxyState,
     ToxiproxyAddress,
@@ -62,7 +63,7 @@ class DisabledProxy:
             toxiproxy=self.on.toxiproxy,
             proxy=self.on.proxy,
             enabled=before.enabled,
-            proxies=proxies,
+            proxies=tuple(proxy.without(OUR_TOXICS) for proxy in proxies),
         )
 
     def harm(self, undo: "RestoreProxy") -> None:
@@ -88,6 +89,24 @@ class RestoreProxy:
     def __str__(self) -> str:
         switch = "enable" if self.enabled else "disable"
         return f"{switch} proxy {self.proxy!r} at {self.toxiproxy.url}"
+
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the server may take over a request."""
+        return HARM_LANDS_WITHIN_S
+
+    def see_it_in_force(self) -> None:
+        """See that the switch is not where it was."""
+        with ToxiproxyServer(self.toxiproxy) as server:
+            try:
+                back = server.proxy(self.proxy).enabled is self.enabled
+            except NotThere:
+                back = True
+        if back:
+            raise FaultVanished(
+                f"proxy {self.proxy!r} is no longer disabled",
+                next_step=f"find out who else changes {self.toxiproxy.url} during the run",
+            )
 
     def replay(self) -> None:
         """Set the switch and see that it is set."""

@@ -21,7 +21,7 @@ from perfchaos.faults.container import Contained, Container
 from perfchaos.faults.container_start import StartContainer, prepare_start
 from perfchaos.faults.controlled import Controlled
 from perfchaos.faults.disabled_proxy import DisabledProxy, RestoreProxy
-from perfchaos.faults.ended_process import StartProcess
+from perfchaos.faults.ended_process import StartProcess, start_of
 from perfchaos.faults.fault import Reach
 from perfchaos.faults.proxied import Proxied
 from perfchaos.faults.witness import Fate, Route, Symptom
@@ -127,9 +127,11 @@ class EndedPostgres:
 
     def _start_again(self) -> StartProcess | StartContainer:
         if isinstance(self.of, Contained):
-            return prepare_start(self.of, emptied=False)
+            in_order_s = 0 if self.how == "crash" else round(SHUTDOWN_WITHIN_S)
+            return prepare_start(self.of, emptied=False, grace_s=in_order_s)
         self.of.startable()
-        return StartProcess(pid_file=self.of.pid_file, emptied=False)
+        grace_s = None if self.how == "crash" else SHUTDOWN_WITHIN_S
+        return start_of(self.of, emptied=False, grace_s=grace_s)
 
     def _end_process(self, of: Controlled) -> None:
         if self.how == "crash":
@@ -185,6 +187,16 @@ class StartPostgres:
     def __str__(self) -> str:
         return f"{self.start}" + (f", then {self.proxy}" if self.proxy else "")
 
+    @property
+    def lands_within_s(self) -> float:
+        """As long as its end or the switch of its proxy may still come."""
+        proxy_s = self.proxy.lands_within_s if self.proxy is not None else 0.0
+        return max(self.start.lands_within_s, proxy_s)
+
+    def see_it_in_force(self) -> None:
+        """See that nobody has started it again."""
+        self.start.see_it_in_force()
+
     def replay(self) -> None:
         """
         Start it unless it runs, and see that it accepts sessions.
@@ -193,10 +205,6 @@ class StartPostgres:
             DidNotComeBack: it ended while starting, or accepts nobody; it says how it was left.
 
         """
-        if isinstance(self.start, StartProcess):
-            self.start.wake()
-        if self.start.alive() and ping(self.host, self.port) is not pq.Ping.OK:
-            self.start.wait_ended(SHUTDOWN_WITHIN_S)  # It is on its way out.
         self.start.replay()
         deadline_s = time.monotonic() + BACK_WITHIN_S
         self._await((pq.Ping.OK, pq.Ping.REJECT), deadline_s)

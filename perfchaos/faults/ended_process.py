@@ -1,5 +1,6 @@
 """The fault `ended process`: the server shuts down or crashes, and is started again."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -7,9 +8,10 @@ from typing import ClassVar
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
 from perfchaos.faults.controlled import Controlled
-from perfchaos.faults.fault import Reach
+from perfchaos.faults.fault import FaultVanished, Reach
 from perfchaos.faults.witness import Fate, Symptom
 from perfchaos.launches import Launch
+from perfchaos.processes import Process
 
 # A database that crashed may first have to read its log.
 _STARTED_WITHIN_S = 60.0
@@ -67,7 +69,9 @@ class EndedProcess:
                 next_step="let it come back with its data, or name the folder whose data may be "
                 f"deleted as {self.of.dependency}.data in the target file",
             )
-        return StartProcess(pid_file=self.of.pid_file, emptied=self.emptied)
+        return start_of(
+            self.of, emptied=self.emptied, grace_s=None if self.abruptly else self.shutdown_within_s
+        )
 
     def harm(self, undo: "StartProcess") -> None:
         """End it and see that it is gone."""
@@ -85,18 +89,43 @@ class EndedProcess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartProcess:
-    """Undo of an ended server: start it as it was started before."""
+    """
+    Undo of an ended server: start it as it was started before.
+
+    `ended` is the process to be ended. `grace_s` is what it has for its orderly shutdown; None
+    where it is ended abruptly.
+    """
 
     mechanism: ClassVar[str] = "process ended"
     pid_file: str
     emptied: bool
+    ended: Process
+    grace_s: float | None
 
     def __str__(self) -> str:
         return f"start the server of {self.pid_file}"
 
+    @property
+    def lands_within_s(self) -> float:
+        """A signal comes at once, and what it began is brought to its end by `replay`."""
+        return 3.0
+
+    def see_it_in_force(self) -> None:
+        """See that nobody has started it again."""
+        if self.alive():
+            raise FaultVanished(
+                f"the server of {self.pid_file} was ended and runs again",
+                next_step="find out who else starts it during the run, a supervisor say",
+            )
+
     def replay(self) -> None:
-        """Start it unless it runs; that it answers is for the witness to see."""
+        """
+        Start it unless it runs; that it answers is for the witness to see.
+
+        One that may be on its way out goes out first: it would end after it was found running.
+        """
         self.wake()
+        self._end_in_order()
         processes.start_again(Path(self.pid_file), emptied=self.emptied)
 
     def last_resort(self) -> None:
@@ -113,14 +142,29 @@ class StartProcess:
         """Whether the server runs now."""
         return processes.running(Path(self.pid_file)) is not None
 
-    def wait_ended(self, within_s: float) -> None:
-        """Wait until a server that is on its way out has ended, at most that long."""
-        process = processes.running(Path(self.pid_file))
-        if process is not None:
-            process.wait_gone(within_s)
+    def _end_in_order(self) -> None:
+        """Finish the orderly shutdown of the process that was to be ended, if it still runs."""
+        pid_file = Path(self.pid_file)
+        if self.grace_s is None or processes.running(pid_file) != self.ended:
+            return
+        with suppress(PerfchaosError):
+            processes.stop(pid_file, timeout_s=self.grace_s)
+        if self.ended.alive():
+            processes.kill(pid_file)
 
     def last_words(self) -> str:
         """The end of its log."""
         log = Path(Launch.read(Path(self.pid_file)).log)
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
         return " | ".join(lines[-3:]) or "it logged nothing"
+
+
+def start_of(of: Controlled, *, emptied: bool, grace_s: float | None) -> StartProcess:
+    """
+    The undo of ending the process that runs now; changes nothing.
+
+    Raises:
+        PerfchaosError: it does not run.
+
+    """
+    return StartProcess(pid_file=of.pid_file, emptied=emptied, ended=of.process(), grace_s=grace_s)

@@ -44,9 +44,30 @@ class Undo(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
     mechanism: ClassVar[str]
 
+    @property
+    def lands_within_s(self) -> float:
+        """
+        How long a harm that was asked for and never answered may still have its effect.
+
+        Counted from when its maker is known to be gone, or to have given up.
+        """
+
+    def see_it_in_force(self) -> None:
+        """
+        See that what was harmed still is.
+
+        Raises:
+            FaultVanished: it is not; the error says how it is.
+            PerfchaosError: that could not be looked at.
+
+        """
+
     def replay(self) -> None:
         """
         Put the previous state back and read it back; does nothing if it is back already.
+
+        A harm that is known to have begun and not to be over, an orderly shutdown say, is brought
+        to its end first: what is undone too early is harmed after all.
 
         Raises:
             PerfchaosError: it could not be done, or is not to be seen afterwards.
@@ -109,10 +130,18 @@ class FaultNotSeen(PerfchaosError):
     """A fault was injected, but the data plane shows nothing of it."""
 
 
+class FaultVanished(PerfchaosError):
+    """A fault is not in force any more, and nobody of ours has ended it."""
+
+
 class NotHealed(PerfchaosError):
     """A fault could not be undone, or the data plane is not back to normal after it."""
 
 
+OUR_TOXICS = "perfchaos-"
+"""What the names of all toxics of all runs begin with."""
+
+
 def toxic_prefix(run_id: str) -> str:
     """What the names of all toxics of one run begin with, so that leftovers are known as ours."""
-    return f"perfchaos-{run_id}-"
+    return f"{OUR_TOXICS}{run_id}-"

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.fault import Reach
+from perfchaos.faults.fault import FaultVanished, Reach
 from perfchaos.faults.witness import Symptom
 from perfchaos.launches import write_private
 from perfchaos.places import state_dir
@@ -122,6 +122,19 @@ class EndHolder:
 
     def __str__(self) -> str:
         return f"end the process of {self.pid_file}"
+
+    @property
+    def lands_within_s(self) -> float:
+        """A holder that was just started has noted itself by then, or ended with its run."""
+        return 3.0
+
+    def see_it_in_force(self) -> None:
+        """See that the holder still runs."""
+        if processes.running(Path(self.pid_file)) is None:
+            raise FaultVanished(
+                "the process that holds the connections of postgres has ended",
+                next_step="find out who else ends processes or sessions during the run",
+            )
 
     def replay(self) -> None:
         """End it and see that it is gone; its sessions go with it."""

@@ -1,12 +1,12 @@
 """From an undo to JSON and back: the one place that knows all mechanisms by name."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from contextlib import suppress
+from types import UnionType
+from typing import Any, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
-from perfchaos.containers import Attachment, Limits
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.container import Container
 from perfchaos.faults.container_cut_off import ConnectContainer
 from perfchaos.faults.container_impaired import RemoveNetem
 from perfchaos.faults.container_paused import UnpauseContainer
@@ -20,8 +20,6 @@ from perfchaos.faults.held_connections import EndHolder
 from perfchaos.faults.paused_process import ResumeProcess
 from perfchaos.faults.read_only_postgres import MakeWritable
 from perfchaos.faults.toxic import RemoveToxic
-from perfchaos.faults.toxiproxy_client import ProxyState, ToxicState, ToxiproxyAddress
-from perfchaos.postgres_client import Login
 
 type Document = Mapping[str, Any]
 
@@ -57,50 +55,36 @@ def from_document(document: Document) -> Undo:
     fields = {key: value for key, value in document.items() if key != "mechanism"}
     for undo in _UNDOS:
         if undo.mechanism == document.get("mechanism"):
-            try:
-                return undo(**_with_records(fields))
-            except (KeyError, TypeError, AttributeError):
-                break
+            with suppress(KeyError, TypeError, ValueError):
+                found: Undo = _decoded(undo, fields)
+                return found
     raise PerfchaosError(
         f"an undo is not understood: {dict(document)}",
         next_step="it was written by another version of perfchaos; heal with that one",
     )
 
 
-def _with_records(fields: Document) -> dict[str, Any]:
-    return {
-        key: _RECORDS[key](value) if key in _RECORDS else value for key, value in fields.items()
-    }
+def _decoded(hint: Any, value: Any) -> Any:
+    """What `dataclasses.asdict` and JSON have made plain, as the type hint says it was."""
+    if isinstance(hint, TypeAliasType):
+        return _decoded(hint.__value__, value)
+    if get_origin(hint) in (Union, UnionType):
+        return _decoded(_one_of(get_args(hint), value), value)
+    if get_origin(hint) is tuple:
+        return tuple(_decoded(get_args(hint)[0], item) for item in value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return hint(**{key: _decoded(hints[key], item) for key, item in value.items()})
+    return value
 
 
-def _proxy_state(fields: Document) -> ProxyState:
-    toxics = tuple(ToxicState(**toxic) for toxic in fields["toxics"])
-    return ProxyState(**{**fields, "toxics": toxics})
-
-
-def _attachment(fields: Document) -> Attachment:
-    return Attachment(**{**fields, "aliases": tuple(fields["aliases"])})
-
-
-def _proxy(value: Document | str | None) -> RestoreProxy | str | None:
-    """A proxy by its name, or the undo of a disabled one."""
-    return RestoreProxy(**_with_records(value)) if isinstance(value, Mapping) else value
-
-
-def _start(fields: Document) -> StartProcess | StartContainer:
-    start = StartContainer if "container" in fields else StartProcess
-    return start(**_with_records(fields))
-
-
-# The fields of undos that are more than a word or a number.
-_RECORDS: Mapping[str, Callable[[Any], object]] = {
-    "toxiproxy": lambda fields: ToxiproxyAddress(**fields),
-    "proxies": lambda proxies: tuple(map(_proxy_state, proxies)),
-    "proxy": _proxy,
-    "start": _start,
-    "login": lambda fields: Login(**fields),
-    "container": lambda fields: Container(**fields),
-    "attachments": lambda attachments: tuple(map(_attachment, attachments)),
-    "before": lambda fields: Limits(**fields),
-    "interfaces": tuple,
-}
+def _one_of(hints: tuple[Any, ...], value: Any) -> Any:
+    """The record among them that has just these fields; a plain value needs no decoding."""
+    if not isinstance(value, Mapping):
+        return type(value)
+    for hint in hints:
+        if dataclasses.is_dataclass(hint) and {f.name for f in dataclasses.fields(hint)} == set(
+            value
+        ):
+            return hint
+    raise ValueError(f"none of {hints} has the fields {', '.join(value)}")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
 from perfchaos.faults.controlled import Controlled
-from perfchaos.faults.fault import Reach
+from perfchaos.faults.fault import FaultVanished, Reach
 from perfchaos.faults.witness import Fate, Symptom
 from perfchaos.processes import Process
 
@@ -80,6 +80,20 @@ class ResumeProcess:
     def process(self) -> Process:
         """The process that was paused, and no other that has its pid now."""
         return Process(pid=self.pid, started=self.started)
+
+    @property
+    def lands_within_s(self) -> float:
+        """A signal comes at once; a process in the kernel may heed it a moment later."""
+        return 3.0
+
+    def see_it_in_force(self) -> None:
+        """See that it is still paused."""
+        if not self.process.paused():
+            state = "goes on" if self.process.alive() else "has ended"
+            raise FaultVanished(
+                f"process {self.pid} was paused and {state}",
+                next_step="find out who else resumes or ends it during the run",
+            )
 
     def replay(self) -> None:
         """Resume it and see that it goes on; one that has ended needs nothing."""

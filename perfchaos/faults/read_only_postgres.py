@@ -14,9 +14,10 @@ import psycopg
 from psycopg import sql
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.fault import Reach
+from perfchaos.faults.fault import FaultVanished, Reach
 from perfchaos.faults.witness import Symptom
 from perfchaos.postgres_client import (
+    ANSWER_TIMEOUT_S,
     APPLICATION_NAME,
     PROOF_OF_WRITING,
     Connection,
@@ -120,13 +121,35 @@ class MakeWritable:
         value = "reset it" if self.previous is None else f"set it to {self.previous}"
         return f"{_SETTING} of database {self.login.database!r} at {self.login}: {value}"
 
-    def replay(self) -> None:
-        """Put the setting back, end the sessions that cannot write, and see that one can."""
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the server may wait over a statement whose client has gone."""
+        return ANSWER_TIMEOUT_S
+
+    def see_it_in_force(self) -> None:
+        """See that the setting still is as it was made."""
         with connected(self.login, _ABOUT, options=_WRITABLE) as connection:
-            if self._is_back(connection):
+            value = self._value(connection)
+        if value != "on":
+            raise FaultVanished(
+                f"{_SETTING} of database {self.login.database!r} is "
+                f"{'reset' if value is None else repr(value)}, no longer 'on'",
+                next_step="find out who else changes it during the run",
+            )
+
+    def replay(self) -> None:
+        """
+        Put the setting back, end the sessions that cannot write, and see that one can.
+
+        The previous value comes last, after another word for writable: whoever finds that word
+        knows that sessions may be left to be ended, and does it all again.
+        """
+        with connected(self.login, _ABOUT, options=_WRITABLE) as connection:
+            if self._value(connection) == self.previous:
                 return
-            _set(connection, self.login.database, self.previous)
+            _set(connection, self.login.database, "no" if self.previous != "no" else "false")
             connection.execute(_END_SESSIONS, [f"{APPLICATION_NAME}%"])
+            _set(connection, self.login.database, self.previous)
         with connected(self.login, _ABOUT) as connection:
             if not _writable(connection):
                 raise PerfchaosError(
@@ -138,9 +161,9 @@ class MakeWritable:
         """There is no harder means than the setting."""
         self.replay()
 
-    def _is_back(self, connection: Connection) -> bool:
+    def _value(self, connection: Connection) -> str | None:
         row = connection.execute(_PREVIOUS, [_SETTING]).fetchone()
-        return (row[0] if row else None) == self.previous
+        return row[0] if row else None
 
 
 def _set(connection: Connection, database: str, value: str | None) -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from perfchaos.errors import InvalidInput, PerfchaosError
-from perfchaos.faults.fault import Reach, toxic_prefix
+from perfchaos.faults.fault import OUR_TOXICS, FaultVanished, Reach, toxic_prefix
 from perfchaos.faults.proxied import Proxied
 from perfchaos.faults.toxiproxy_client import (
+    HARM_LANDS_WITHIN_S,
     Attributes,
     NotThere,
     ProxyState,
@@ -147,7 +148,10 @@ class Toxic:
                 next_step="heal the fault before injecting it again",
             )
         return RemoveToxic(
-            toxiproxy=self.on.toxiproxy, proxy=self.on.proxy, toxic=name, proxies=proxies
+            toxiproxy=self.on.toxiproxy,
+            proxy=self.on.proxy,
+            toxic=name,
+            proxies=tuple(proxy.without(OUR_TOXICS) for proxy in proxies),
         )
 
     def harm(self, undo: "RemoveToxic") -> None:
@@ -181,6 +185,24 @@ class RemoveToxic:
 
     def __str__(self) -> str:
         return f"remove toxic {self.toxic!r} from proxy {self.proxy!r} at {self.toxiproxy.url}"
+
+    @property
+    def lands_within_s(self) -> float:
+        """As long as the server may take over a request."""
+        return HARM_LANDS_WITHIN_S
+
+    def see_it_in_force(self) -> None:
+        """See that the proxy has the toxic."""
+        with ToxiproxyServer(self.toxiproxy) as server:
+            try:
+                there = server.proxy(self.proxy).toxic(self.toxic) is not None
+            except NotThere:
+                there = False
+        if not there:
+            raise FaultVanished(
+                f"toxic {self.toxic!r} is no longer on proxy {self.proxy!r}",
+                next_step=f"find out who else changes {self.toxiproxy.url} during the run",
+            )
 
     def replay(self) -> None:
         """Remove the toxic, and see that it is gone. A proxy that is gone has no toxic either."""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import quote, urlsplit
@@ -22,11 +22,14 @@ import toxiproxy.proxy
 import toxiproxy.server
 from toxiproxy.api import APIConsumer
 
-from perfchaos.errors import PerfchaosError
+from perfchaos.errors import PerfchaosError, Unanswered
 
 # Calls take 0.5 to 9 ms up to 1000 connections; a server that has not answered after this hangs.
 # Its own handlers give up only after 25 s.
 _TIMEOUT_S = 2.0
+
+HARM_LANDS_WITHIN_S = 30.0
+"""For how long a change that a server was asked for may still come: its handlers give up before."""
 
 type Attributes = Mapping[str, int]
 
@@ -35,7 +38,7 @@ class ToxiproxyError(PerfchaosError):
     """The Toxiproxy server did not do what it was asked to."""
 
 
-class ToxiproxySilent(ToxiproxyError):
+class ToxiproxySilent(ToxiproxyError, Unanswered):
     """The Toxiproxy server cannot be reached, or hangs."""
 
 
@@ -82,6 +85,11 @@ class ProxyState:
     upstream: str
     enabled: bool
     toxics: tuple[ToxicState, ...]
+
+    def without(self, prefix: str) -> "ProxyState":
+        """The same without the toxics whose names begin so."""
+        kept = tuple(toxic for toxic in self.toxics if not toxic.name.startswith(prefix))
+        return replace(self, toxics=kept)
 
     def toxic(self, name: str) -> ToxicState | None:
         """The toxic of that name, if the proxy has it."""

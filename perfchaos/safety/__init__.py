@@ -1,10 +1,10 @@
 """Safety: no fault outlives its run, none is where it may not be, none is longer than allowed."""
 
+from perfchaos.faults.fault import FaultVanished
 from perfchaos.safety.blast_radius import refusals, target_refusals
 from perfchaos.safety.guard import StopCondition, read_conditions
 from perfchaos.safety.healing import Healed, heal
 from perfchaos.safety.injection import (
-    FaultVanished,
     Injected,
     Rehearsed,
     Revocation,

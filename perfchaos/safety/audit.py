@@ -24,6 +24,7 @@ from perfchaos.errors import PerfchaosError
 from perfchaos.places import state_dir
 
 _GENESIS = "0" * 64
+_COMMON = ("number", "at", "who", "host", "event")
 
 type Fact = str | int | float | bool | None
 
@@ -59,10 +60,7 @@ def record(event: str, **facts: Fact) -> None:
     """
     try:
         with _locked() as log:
-            last = _last_line(log)
-            number, previous = (
-                (json.loads(last)["number"] + 1, _hash(last)) if last else (1, _GENESIS)
-            )
+            number, previous, torn = _where_to_go_on(log)
             entry = {
                 "number": number,
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -73,7 +71,7 @@ def record(event: str, **facts: Fact) -> None:
                 "previous": previous,
             }
             line = json.dumps(entry).encode()
-            os.write(log, line + b"\n")
+            os.write(log, (b"\n" if torn else b"") + line + b"\n")
             os.fsync(log)
             _head_file().write_text(f"{number} {_hash(line)}\n", encoding="ascii")
     except (OSError, ValueError, KeyError) as error:
@@ -84,14 +82,13 @@ def record(event: str, **facts: Fact) -> None:
 
 
 def entries() -> Iterator[Entry]:
-    """Every entry, the oldest first; lines that are not JSON are left to `verify`."""
+    """Every entry, the oldest first; lines that are none of ours are left to `verify`."""
     for line in _lines():
-        try:
-            fields = json.loads(line)
-        except ValueError:
+        fields = _fields(line)
+        if fields is None:
             continue
         fields.pop("previous", None)
-        common = {key: fields.pop(key) for key in ("number", "at", "who", "host", "event")}
+        common = {key: fields.pop(key) for key in _COMMON}
         yield Entry(**common, facts=fields)
 
 
@@ -125,9 +122,11 @@ def log_file() -> Path:
 
 def _flaw(line: bytes, number: int, previous: str) -> str | None:
     try:
-        entry: dict[str, Any] = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return "is not JSON"
+    if not isinstance(entry, dict):
+        return "is no entry"
     if entry.get("number") != number:
         return f"has the number {entry.get('number')}"
     if entry.get("previous") != previous:
@@ -139,10 +138,28 @@ def _lines() -> list[bytes]:
     return log_file().read_bytes().splitlines() if log_file().exists() else []
 
 
-def _last_line(log: int) -> bytes:
+def _where_to_go_on(log: int) -> tuple[int, str, bool]:
+    """
+    The next entry's number, the hash it follows, and whether the last line was torn.
+
+    A last line that is torn, or foreign, must not block every run from now on: the chain goes on
+    from it as it stands, and `verify` names it.
+    """
     size = os.fstat(log).st_size
-    tail = os.pread(log, min(size, 65536), max(0, size - 65536))
-    return tail.splitlines()[-1] if tail else b""
+    text = os.pread(log, size, 0)
+    lines = text.splitlines()
+    if not lines:
+        return 1, _GENESIS, False
+    return len(lines) + 1, _hash(lines[-1]), not text.endswith(b"\n")
+
+
+def _fields(line: bytes) -> dict[str, Any] | None:
+    """A line of ours; None for any other."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) and set(_COMMON) <= set(fields) else None
 
 
 def _hash(line: bytes) -> str:

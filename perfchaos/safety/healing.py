@@ -1,21 +1,20 @@
 """Healing one lease: undo the harm, see it undone on the data plane, close the lease."""
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.faults.fault import NotHealed
+from perfchaos.faults.fault import FaultVanished, NotHealed
 from perfchaos.faults.witness import Sighting, Symptom, Witness
-from perfchaos.safety.lease import Lease, LeaseFile
+from perfchaos.safety.lease import Contents, Lease, LeaseFile
 from perfchaos.timeline import Timeline
 
 RUN = "run"
 """The healer's name when it is the run itself."""
 
-_SECOND_LOOKS_S = (0.1, 0.3, 1.0, 3.0)
+_DOUBT_LOOK_S = 0.25
 # Against a server that hangs each try takes two seconds more.
 _BACKOFF_S = (0.05, 0.3)
 
@@ -25,13 +24,15 @@ class Healed:
     """
     A lease that was healed: undone at `at_ns`, `normal` on the data plane.
 
-    `normal` is None where the fault could not be seen there.
+    `normal` is None where the fault could not be seen there. While `in_doubt_s` is above zero its
+    harm may still land, and the lease is open: seconds, infinite while its run is alive.
     """
 
     lease: Lease
     by: str
     at_ns: int
     normal: Sighting | None
+    in_doubt_s: float = 0.0
 
     def as_document(self) -> dict[str, str | None]:
         """As it stands in a verdict, with wall times."""
@@ -52,6 +53,8 @@ def heal(
     """
     Undo the harm of a lease, see it gone, close it; None if another healer was first.
 
+    A lease whose harm may still land stays open: `settle` looks again until it can no longer.
+
     The run itself undoes its harm even then: the other may have come before the harm was done.
     Tries again with a growing pause, then resorts to the mechanism's last means. Records `fault
     healed` when the undo has been read back, and `fault back to normal` when it has been seen.
@@ -61,10 +64,13 @@ def heal(
 
     """
     with leases.claimed(lease):
-        if lease.id not in {left.id for left in leases.read().open}:
+        contents = leases.read()
+        found = [left for left in contents.open if left.id == lease.id]
+        if not found:
             if by == RUN:
                 _replay(lease)
             return None
+        in_doubt_s = _in_doubt_s(leases, contents, found[0], by)
         with ExitStack() as stack:
             witness = None
             if lease.symptom is not None:
@@ -81,23 +87,53 @@ def heal(
                     "after_ms": (normal.at_ns - begun_ns) / 1e6,
                 }
                 _record(timeline, "fault back to normal", lease, normal.at_ns, by=by, **facts)
-            _close(leases, lease, by)
-    return Healed(lease=lease, by=by, at_ns=healed_ns, normal=normal)
+            if in_doubt_s <= 0:
+                _close(leases, lease, by)
+    return Healed(lease=lease, by=by, at_ns=healed_ns, normal=normal, in_doubt_s=in_doubt_s)
 
 
-def look_again(in_doubt: Sequence[Lease]) -> None:
+def settle(
+    leases: LeaseFile, healed: Healed, *, by: str, timeline: Timeline | None = None
+) -> Healed | None:
     """
-    Undo again, several times over three seconds, what was interrupted while it was being done.
+    Look again, for as long as the harm of a healed lease may land; undo it when it has; close it.
 
-    A request that was on its way to a server, or a signal to a process that takes its time, may
-    have its effect after the healing.
+    The last healing there was; None if another healer closed the lease.
+
+    Raises:
+        NotHealed: it could not be undone, or is still to be seen; the lease stays open.
+
     """
-    begun_s = time.monotonic()
-    for look_s in _SECOND_LOOKS_S if in_doubt else ():
-        time.sleep(max(0.0, begun_s + look_s - time.monotonic()))
-        for lease in in_doubt:
-            with suppress(PerfchaosError):
-                lease.undo.replay()
+    last: Healed | None = healed
+    deadline_s = time.monotonic() + healed.in_doubt_s
+    while last is not None and last.in_doubt_s > 0:
+        time.sleep(max(0.0, min(_DOUBT_LOOK_S, deadline_s - time.monotonic())))
+        if time.monotonic() >= deadline_s or _landed(last.lease):
+            last = heal(leases, last.lease, by=by, timeline=timeline)
+    return last
+
+
+def _landed(lease: Lease) -> bool:
+    """Whether its harm is in force; where that cannot be seen, as if it were."""
+    try:
+        lease.undo.see_it_in_force()
+    except FaultVanished:
+        return False
+    except PerfchaosError:
+        return True
+    return True
+
+
+def _in_doubt_s(leases: LeaseFile, contents: Contents, lease: Lease, by: str) -> float:
+    """For how long its harm may still land, as far as is known before the healing."""
+    if lease.done:
+        return 0.0
+    if by != RUN and contents.run is not None and contents.run.alive():
+        return float("inf")  # It may be at it this very moment.
+    try:
+        return leases.doubt(lease).left_s()
+    except PerfchaosError:  # A full disk must not keep anybody from healing.
+        return lease.undo.lands_within_s
 
 
 def _replay(lease: Lease) -> None:

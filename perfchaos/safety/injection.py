@@ -22,15 +22,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from perfchaos.errors import PerfchaosError
-from perfchaos.faults.fault import Fault, FaultNotSeen, Undo
+from perfchaos.errors import PerfchaosError, Unanswered
+from perfchaos.faults.fault import Fault, FaultNotSeen, FaultVanished, Undo
 from perfchaos.faults.witness import Sighting, Witness
 from perfchaos.safety.blast_radius import require_allowed
-from perfchaos.safety.healing import RUN, heal, look_again
+from perfchaos.safety.healing import RUN, Healed, heal, settle
 from perfchaos.safety.lease import Deadline, Lease, LeaseFile
 from perfchaos.timeline import Timeline
 
@@ -48,10 +48,6 @@ _HOLD_LOOK_S = 0.5
 
 class Revoked(PerfchaosError):
     """The fault was taken back before its time: by the guard, a deadline, or a person."""
-
-
-class FaultVanished(PerfchaosError):
-    """The fault stopped being in force while it was held, by nobody of ours."""
 
 
 class Rehearsed(PerfchaosError):
@@ -122,10 +118,26 @@ class SafetyNet:
     revocation: Revocation = field(default_factory=Revocation)
     rehearse: Callable[[str], None] | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _settling: list[threading.Thread] = field(default_factory=list)
 
     def new_lease_id(self) -> str:
         """The id of the next lease of this run."""
         return f"{self.run_id}/{next(self._numbers)}"
+
+    def settle(self, healed: Healed) -> None:
+        """Look again while a harm may land, beside the run, which may have more to heal."""
+        settling = threading.Thread(target=self._settle, args=[healed], name="settling")
+        self._settling.append(settling)
+        settling.start()
+
+    def wait_settled(self) -> None:
+        """Return when no harm of this run can land any more."""
+        for settling in self._settling:
+            settling.join()
+
+    def _settle(self, healed: Healed) -> None:
+        with suppress(PerfchaosError):  # The lease stays open, and whoever comes next heals it.
+            settle(self.leases, healed, by=RUN, timeline=self.timeline)
 
 
 class Injected:
@@ -169,9 +181,24 @@ class Injected:
                     f"{self.lease.dependency} {self.lease.kind!r} was taken back: {reason}",
                     next_step="read the run's timeline",
                 )
-            self._see_it_still_there(since_ns)
+            self._ask_whether_it_is_there(since_ns)
+        self.see_it_still_there()
 
-    def _see_it_still_there(self, since_ns: int) -> None:
+    def see_it_still_there(self) -> None:
+        """
+        Ask at the end whether it is in force still: what it was for would not be shown.
+
+        Raises:
+            FaultVanished: it is not.
+            PerfchaosError: nobody can tell, because who was asked does not answer.
+
+        """
+        if self._net.rehearse is None:
+            self.lease.undo.see_it_in_force()
+
+    def _ask_whether_it_is_there(self, since_ns: int) -> None:
+        with suppress(Unanswered):  # Asked once more at the end.
+            self.lease.undo.see_it_in_force()
         symptom = self.lease.symptom
         if self._witness is None or symptom is None or not symptom.steady:
             return
@@ -238,11 +265,9 @@ def inject[U: Undo](fault: Fault[U], net: SafetyNet, *, at_most_s: float) -> Ite
 
 
 def _heal(lease: Lease, net: SafetyNet) -> None:
-    in_doubt = [left for left in net.leases.read().open if left == lease]  # Never done.
-    heal(net.leases, lease, by=RUN, timeline=net.timeline)
-    if in_doubt:
-        # Beside the run, which may have more to heal; the process does not end before it.
-        threading.Thread(target=look_again, args=(in_doubt,)).start()
+    healed = heal(net.leases, lease, by=RUN, timeline=net.timeline)
+    if healed is not None and healed.in_doubt_s > 0:
+        net.settle(healed)
 
 
 @contextmanager
@@ -278,7 +303,13 @@ def _harm[U: Undo](
         dependency=fault.dependency,
         mechanism=undo.mechanism,
     ).at_ns
-    fault.harm(undo)
+    try:
+        fault.harm(undo)
+    except Unanswered:
+        raise
+    except PerfchaosError:
+        net.leases.done(lease)  # It was answered: nothing of it is on its way.
+        raise
     net.leases.done(lease)
     if witness is None or fault.symptom is None:
         net.timeline.record("fault in force", lease=lease.id, seen="read back")

@@ -7,6 +7,7 @@ from any folder. Every line is JSON with a checksum, appended in one write and s
     run     the run: its id, its process, its folder
     opened  a lease, written before the harm
     done    the harm call has returned, so that nothing of it is still on its way
+    doubt   nobody is doing the harm any more, yet it may still come, until then
     closed  the lease is healed, by whom and when
 
 A line that is torn or damaged is reported and skipped: the harm that a torn `opened` was written
@@ -45,22 +46,23 @@ class Deadline:
     """
     The latest moment a fault may last to, indifferent to the clock being set.
 
-    `monotonic_ns` counts within one boot of the machine; after a reboot every deadline has passed.
+    `boot_ns` counts within one boot of the machine, and through its suspends; after a reboot every
+    deadline has passed.
     """
 
-    monotonic_ns: int
+    boot_ns: int
     boot: str
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
         """That many seconds from now."""
-        return cls(monotonic_ns=time.monotonic_ns() + round(seconds * 1e9), boot=boot_id())
+        return cls(boot_ns=_boot_ns() + round(seconds * 1e9), boot=boot_id())
 
     def left_s(self) -> float:
         """Seconds to go; not above zero once it has passed."""
         if self.boot != boot_id():
             return 0.0
-        return (self.monotonic_ns - time.monotonic_ns()) / 1e9
+        return (self.boot_ns - _boot_ns()) / 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,8 @@ class Lease:
     One fault under its deadline.
 
     `symptom` says how to see on the data plane that it is gone; None where it cannot be seen there.
-    `done` is False while the harm may still be on its way to a server.
+    `done` is False while the harm may still be on its way to a server. `doubt` is how long it may
+    be, from when its maker has been known to be gone; None before.
     """
 
     id: str
@@ -79,6 +82,7 @@ class Lease:
     symptom: Symptom | None
     deadline: Deadline
     done: bool = False
+    doubt: Deadline | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +154,13 @@ class LeaseFile:
         """Note that the harm call has returned."""
         self._append("done", {"lease": lease.id})
 
+    def doubt(self, lease: Lease) -> Deadline:
+        """Note that whoever did the harm is gone or has given up: what may come, comes by then."""
+        deadline = lease.doubt or Deadline.after(lease.undo.lands_within_s)
+        if lease.doubt is None:
+            self._append("doubt", {"lease": lease.id, "until": asdict(deadline)})
+        return deadline
+
     def close(self, lease: Lease, *, by: str) -> None:
         """Note that a lease is healed."""
         self._append("closed", {"lease": lease.id, "by": by})
@@ -177,16 +188,10 @@ class LeaseFile:
                 continue
             try:
                 record = _checked(line)
-                match record["record"]:
-                    case "run":
-                        run = _run(record)
-                    case "opened":
-                        leases[record["lease"]] = _lease(record)
-                    case "done":
-                        lease = leases[record["lease"]]
-                        leases[lease.id] = replace(lease, done=True)
-                    case "closed":
-                        leases.pop(record["lease"], None)
+                if record["record"] == "run":
+                    run = _run(record)
+                else:
+                    _note(leases, record)
             except (ValueError, KeyError, TypeError, PerfchaosError):
                 damaged.append(number)
         return Contents(run=run, open=tuple(leases.values()), damaged=tuple(damaged))
@@ -251,6 +256,12 @@ def lease_files() -> tuple[LeaseFile, ...]:
     return tuple(LeaseFile(path) for path in sorted(leases_dir().glob("*.jsonl")))
 
 
+def _boot_ns() -> int:
+    """Nanoseconds since the machine came up, suspends among them where the system counts them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock)
+
+
 def boot_id() -> str:
     """What tells one boot of this machine from the next."""
     try:
@@ -266,6 +277,20 @@ def _checked(line: bytes) -> Document:
         raise ValueError("the checksum is wrong")
     record: Document = json.loads(body)
     return record
+
+
+def _note(leases: dict[str, Lease], record: Document) -> None:
+    """Take one line about a lease into account."""
+    key: str = record["lease"]
+    match record["record"]:
+        case "opened":
+            leases[key] = _lease(record)
+        case "done":
+            leases[key] = replace(leases[key], done=True)
+        case "doubt" if key in leases:  # Else another has closed it meanwhile.
+            leases[key] = replace(leases[key], doubt=Deadline(**record["until"]))
+        case "closed":
+            leases.pop(key, None)
 
 
 def _run(record: Document) -> RunRecord:

@@ -2,9 +2,10 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.safety.healing import Healed, heal
+from perfchaos.safety.healing import Healed, heal, settle
 from perfchaos.safety.lease import Contents, LeaseFile, lease_files
 from perfchaos.timeline import Timeline
 from perfchaos.verdict import complete_as_aborted
@@ -16,23 +17,32 @@ class Leftover:
     What became of one run's leases.
 
     `problems` say in full what is still harmed, or may be, and what to do about it. `alive` is True
-    for a run that still goes on: its faults are its own affair and nothing was done.
+    for a run that still goes on: its faults are its own affair and nothing was done. `target` is
+    None where the lease file does not say.
     """
 
     run_id: str
+    target: str | None
     alive: bool
     healed: tuple[Healed, ...]
     problems: tuple[str, ...]
 
 
-def heal_leftovers(*, by: str, alive_too: bool = False) -> tuple[Leftover, ...]:
+def heal_leftovers(
+    *, by: str, alive_too: bool = False, settled: bool = True
+) -> tuple[Leftover, ...]:
     """
     Heal whatever runs that are dead have left, and those that are alive if asked to.
+
+    Where a harm was interrupted, it returns when it can land no longer, or, not `settled`, at once
+    with a problem that says so.
 
     A run whose faults are all healed is given its last word, `aborted`, and its lease file moves
     into its folder. Raises nothing: what could not be healed is in the answer.
     """
-    return tuple(_heal_one(leases, by=by, alive_too=alive_too) for leases in lease_files())
+    return tuple(
+        _heal_one(leases, by=by, alive_too=alive_too, settled=settled) for leases in lease_files()
+    )
 
 
 def forget(run_id: str) -> None:
@@ -56,27 +66,48 @@ def forget(run_id: str) -> None:
     )
 
 
-def _heal_one(leases: LeaseFile, *, by: str, alive_too: bool) -> Leftover:
+def _heal_one(leases: LeaseFile, *, by: str, alive_too: bool, settled: bool) -> Leftover:
     run_id = leases.path.stem
     try:
         contents = leases.read()
     except PerfchaosError as error:
-        return Leftover(run_id=run_id, alive=False, healed=(), problems=(str(error),))
+        return Leftover(run_id=run_id, target=None, alive=False, healed=(), problems=(str(error),))
+    target = contents.run.target if contents.run is not None else None
     if contents.run is not None and contents.run.alive() and not alive_too:
-        return Leftover(run_id=run_id, alive=True, healed=(), problems=())
+        return Leftover(run_id=run_id, target=target, alive=True, healed=(), problems=())
     healed, problems = [], _damages(leases, contents)
     # The last first, as the run itself would have: a proxy shows nothing before what is behind it.
     for lease in reversed(contents.open):
         try:
             done = heal(leases, lease, by=by, timeline=_timeline(contents))
+            if done is not None and settled and isfinite(done.in_doubt_s):
+                done = settle(leases, done, by=by, timeline=_timeline(contents)) or done
         except PerfchaosError as error:
             problems.append(str(error))
-        else:
-            if done is not None:
-                healed.append(done)
+            continue
+        if done is not None:
+            healed.append(done)
+            problems += _doubts(leases, done)
     if not problems and not (contents.run is not None and contents.run.alive()):
         _conclude(leases, contents, healed)
-    return Leftover(run_id=run_id, alive=False, healed=tuple(healed), problems=tuple(problems))
+    return Leftover(
+        run_id=run_id,
+        target=target,
+        alive=False,
+        healed=tuple(healed),
+        problems=tuple(problems),
+    )
+
+
+def _doubts(leases: LeaseFile, healed: Healed) -> list[str]:
+    """What to say of a lease that is healed, and whose harm may come yet."""
+    lease = healed.lease
+    if healed.in_doubt_s <= 0 or lease.id not in {left.id for left in leases.read().open}:
+        return []
+    what = f"{lease.dependency} {lease.kind!r} is undone, yet its harm may still come"
+    if isfinite(healed.in_doubt_s):
+        return [f"{what} for {healed.in_doubt_s:.0f} s: run 'perfchaos heal', which waits for it"]
+    return [f"{what}: its run is alive and in the midst of it, 'perfchaos stop' ends it"]
 
 
 def _damages(leases: LeaseFile, contents: Contents) -> list[str]:

@@ -64,6 +64,7 @@ def protect(
         problems = [
             problem
             for leftover in heal_leftovers(by=f"run {run_id}")
+            if leftover.target in (None, target.name)  # The harm of another target is not ours.
             for problem in leftover.problems
         ]
         if problems:

@@ -23,7 +23,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from perfchaos.process_table import look_up
 from perfchaos.processes import Process
 from perfchaos.safety import audit
 from perfchaos.safety.guard import Guard, StopCondition, read_conditions
-from perfchaos.safety.healing import Healed, heal, look_again
+from perfchaos.safety.healing import Healed, heal, settle
 from perfchaos.safety.lease import Lease, LeaseFile
 from perfchaos.timeline import Timeline
 from perfchaos.verdict import complete_as_aborted
@@ -46,6 +46,9 @@ _LOOK_S = 0.1
 # What does not heal at once is tried again after these pauses.
 _RETRIES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _WORKLOAD_ENDS_WITHIN_S = 5.0
+# What takes longer hangs, or will do with what comes after: the run must be told, buried, judged.
+_HEALED_WITHIN_S = 70.0
+_SETTLED_WITHIN_S = 200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,42 +176,58 @@ class Watchdog:
     def _bury(self) -> None:
         """The run is dead: heal, end its workload, give it its last word, look again."""
         noticed_ns = time.monotonic_ns()
-        in_doubt = [lease for lease in self._open() if not lease.done]
         died = self._aborted or f"the run's process {self._assignment.run.pid} died"
         self._heal_everything()  # Before all else: a full disk stops the records, not the healing.
         if self._workload is not None:
             self._workload.signal(signal.SIGTERM)
         with suppress(OSError):
             self._timeline.record("run died", at_ns=noticed_ns, reason=died)
-        if left := [f"{lease.dependency} {lease.kind!r}" for lease in self._open()]:
+        healed = {one.lease.id for one in self._healed}  # Some are open still: they are in doubt.
+        if left := [
+            f"{lease.dependency} {lease.kind!r}" for lease in self._open() if lease.id not in healed
+        ]:
             died = f"{died}; not healed yet: {', '.join(left)}"
         self._complete_verdict(died)
         with suppress(PerfchaosError):  # The verdict says it as well.
             audit.record("run died", run=self._assignment.run_id, verdict="aborted", reason=died)
-        look_again(in_doubt)
         if self._workload is not None and not self._workload.wait_gone(_WORKLOAD_ENDS_WITHIN_S):
             self._workload.signal(signal.SIGKILL)
-        for pause_s in _RETRIES_S:
-            if not self._open():
-                break
-            time.sleep(pause_s)
-            self._heal_everything()
+        self._settle_everything()
         contents = self._leases.read()
         if not contents.open and not contents.damaged:
             self._leases.retire(self._assignment.run_directory)
 
     def _heal_everything(self) -> None:
-        """All at once: a server that hangs must not keep the others waiting."""
+        self._beside_each_other(self._heal, within_s=_HEALED_WITHIN_S)
+
+    def _settle_everything(self) -> None:
+        """Heal, again and again if need be, and look again until nothing can land any more."""
+        self._beside_each_other(self._settle, within_s=_SETTLED_WITHIN_S)
+
+    def _beside_each_other(self, do: Callable[[Lease], object], *, within_s: float) -> None:
+        """All at once, none for ever: what hangs must keep neither the others waiting nor us."""
         threads = [
-            threading.Thread(target=self._heal, args=(lease,), daemon=True)
-            for lease in self._open()
+            threading.Thread(target=do, args=(lease,), daemon=True) for lease in self._open()
         ]
         for thread in threads:
             thread.start()
+        deadline_s = time.monotonic() + within_s
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, deadline_s - time.monotonic()))
 
-    def _heal(self, lease: Lease) -> None:
+    def _settle(self, lease: Lease) -> None:
+        for pause_s in (*_RETRIES_S, 0.0):
+            healed = self._heal(lease)
+            if healed is not None and healed.in_doubt_s > 0:
+                try:
+                    settle(self._leases, healed, by=WATCHDOG, timeline=self._timeline)
+                except PerfchaosError as error:
+                    _complain(str(error))
+            if lease.id not in {left.id for left in self._open()}:
+                return
+            time.sleep(pause_s)
+
+    def _heal(self, lease: Lease) -> Healed | None:
         try:
             healed = heal(self._leases, lease, by=WATCHDOG, timeline=self._timeline)
         except PerfchaosError as error:
@@ -217,9 +236,11 @@ class Watchdog:
                 self._timeline.record(
                     "fault not healed", lease=lease.id, by=WATCHDOG, why=str(error)
                 )
-        else:
-            if healed is not None:
-                self._healed.append(healed)
+            return None
+        if healed is not None:
+            known = [one for one in self._healed if one.lease.id != lease.id]
+            self._healed = [*known, healed]
+        return healed
 
     def _complete_verdict(self, reason: str) -> None:
         healed = [healed.as_document() for healed in self._healed]

@@ -89,6 +89,7 @@ class Watched:
         if self._parted.is_set():
             return
         self._parted.set()
+        self.net.wait_settled()
         self._tell({"event": "goodbye"})
         assert self._watchdog.stdin is not None
         self._watchdog.stdin.close()

@@ -18,7 +18,6 @@ from perfchaos.faults import (
     ContainerStopped,
     Fate,
     Fault,
-    FaultUndone,
 )
 from perfchaos.faults.container_start import StartContainer
 from perfchaos.faults.mechanisms import from_document, to_document
@@ -219,8 +218,8 @@ class TestUndoneBySomebodyElse:
         redis.ask("SHUTDOWN NOSAVE")
         with ContainerEngine(engine_address()) as engine:
             redis.of.container.await_state(engine, lambda s: s.restart_count > 0, 20)
-        with pytest.raises(FaultUndone, match="restart policy is 'always'"):
-            undo.see_it_still_down()
+        with pytest.raises(FaultVanished, match="restart policy is 'always'"):
+            undo.see_it_in_force()
 
     def test_a_restart_policy_that_answers_the_harm_itself_fails_it(
         self, run_redis: Run, net: SafetyNet
@@ -228,7 +227,7 @@ class TestUndoneBySomebodyElse:
         redis = run_redis(restart_policy={"Name": "always"}, stop_signal="SIGTERM")
         # A signal that the engine does not take for the wish to have the container down.
         fault = ContainerKilled(of=redis.of, signal="SIGINT")
-        with pytest.raises(FaultUndone, match=r"policy is 'always'.*docker update --restart=no"):
+        with pytest.raises(FaultVanished, match=r"policy is 'always'.*docker update --restart=no"):
             try_in_vain(fault, allowing(net, redis))
         redis.await_answer()
         assert net.leases.read().open == ()
@@ -240,7 +239,7 @@ class TestUndoneBySomebodyElse:
         fault.harm(undo)
         undo.see_it_in_force()
         undo.replay()
-        with pytest.raises(FaultUndone, match="not in force all the time"):
+        with pytest.raises(FaultVanished, match="not in force all the time"):
             undo.see_it_in_force()
 
 

@@ -4,14 +4,21 @@ import json
 
 import pytest
 
+from perfchaos.containers import Limits
 from perfchaos.errors import PerfchaosError
+from perfchaos.faults.container import Container
+from perfchaos.faults.container_impaired import RemoveNetem
+from perfchaos.faults.container_squeezed import RestoreLimits
+from perfchaos.faults.container_start import StartContainer
 from perfchaos.faults.disabled_proxy import RestoreProxy
+from perfchaos.faults.ended_postgres import StartPostgres
 from perfchaos.faults.ended_process import StartProcess
 from perfchaos.faults.fault import Undo
 from perfchaos.faults.mechanisms import Document, from_document, to_document
 from perfchaos.faults.paused_process import ResumeProcess
 from perfchaos.faults.toxic import RemoveToxic
 from perfchaos.faults.toxiproxy_client import ProxyState, ToxicState, ToxiproxyAddress
+from perfchaos.processes import Process
 
 ADDRESS = ToxiproxyAddress(url="http://[::1]:8474", token_env="TOKEN", control="process:/x.pid")
 PROXIES = (
@@ -27,15 +34,31 @@ PROXIES = (
         ),
     ),
 )
+CONTAINER = StartContainer(
+    container=Container(engine="unix:///x", id="1" * 64, name="c"),
+    started_at="then",
+    restart_policy="no",
+    emptied_folder=None,
+    grace_s=10,
+)
+SWITCH = RestoreProxy(toxiproxy=ADDRESS, proxy="redis", enabled=True, proxies=PROXIES)
 
 
 @pytest.mark.parametrize(
     "undo",
     [
         RemoveToxic(toxiproxy=ADDRESS, proxy="redis", toxic="t", proxies=PROXIES),
-        RestoreProxy(toxiproxy=ADDRESS, proxy="redis", enabled=True, proxies=PROXIES),
+        SWITCH,
         ResumeProcess(pid=7, started="1@boot"),
-        StartProcess(pid_file="/x.pid", emptied=True),
+        StartProcess(
+            pid_file="/x.pid", emptied=True, ended=Process(pid=7, started="1@boot"), grace_s=None
+        ),
+        StartPostgres(start=CONTAINER, proxy=SWITCH, host="::1", port=1),
+        RestoreLimits(
+            container=CONTAINER.container,
+            before=Limits(memory_bytes=None, memory_swap_bytes=1, cpus=0.5),
+        ),
+        RemoveNetem(container=CONTAINER.container, interfaces=("eth0", "eth1")),
     ],
 )
 def test_an_undo_is_the_same_after_json(undo: Undo) -> None:

@@ -14,11 +14,12 @@ from perfchaos.faults import mechanisms
 from perfchaos.faults.disabled_proxy import RestoreProxy
 from perfchaos.faults.ended_postgres import DidNotComeBack, EndedPostgres, Ending, StartPostgres
 from perfchaos.faults.ended_process import StartProcess
-from perfchaos.faults.fault import Undo
+from perfchaos.faults.fault import FaultVanished, Undo
 from perfchaos.faults.held_connections import EndHolder, HeldConnections
 from perfchaos.faults.read_only_postgres import MakeWritable, ReadOnlyPostgres
 from perfchaos.faults.toxiproxy_client import ProxyState, ToxiproxyAddress
 from perfchaos.postgres_client import PROOF_OF_WRITING, connect
+from perfchaos.processes import Process
 from tests.postgres_lab import PostgresLab
 
 pytest_plugins = ["tests.postgres_fixtures"]
@@ -144,6 +145,42 @@ def test_read_only_undone_twice_ends_no_session(postgres: PostgresLab) -> None:
         client.execute(PROOF_OF_WRITING)
 
 
+def test_read_only_undo_that_was_killed_half_way_is_done_by_the_next(
+    postgres: PostgresLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = ReadOnlyPostgres(login=postgres.login)
+    undo = fault.prepare("run")
+    fault.harm(undo)
+    with postgres.client() as stale:
+        stale.execute("SELECT 1")
+        with monkeypatch.context() as patched:
+            patched.setattr("perfchaos.faults.read_only_postgres._END_SESSIONS", "SELECT 1/0, %s")
+            with pytest.raises(Exception, match="zero"):
+                undo.replay()
+        undo.replay()
+        with pytest.raises(psycopg.OperationalError):
+            stale.execute("SELECT 1")  # It would have been refused every write from now on.
+
+
+def test_read_only_and_held_connections_taken_away_are_noticed(postgres: PostgresLab) -> None:
+    read_only = ReadOnlyPostgres(login=postgres.login).prepare("run")
+    with pytest.raises(FaultVanished, match="no longer 'on'"):
+        read_only.see_it_in_force()
+    ReadOnlyPostgres(login=postgres.login).harm(read_only)
+    read_only.see_it_in_force()
+    read_only.replay()
+    with pytest.raises(FaultVanished, match="no longer 'on'"):
+        read_only.see_it_in_force()
+    held = HeldConnections(login=postgres.login, evict=False)
+    holder = held.prepare("run")
+    held.harm(holder)
+    holder.see_it_in_force()
+    processes.kill(Path(holder.pid_file))
+    with pytest.raises(FaultVanished, match="holds the connections"):
+        holder.see_it_in_force()
+    holder.replay()
+
+
 def test_setting_somebody_else_made_is_put_back(postgres: PostgresLab) -> None:
     setting = "SELECT setconfig FROM pg_db_role_setting WHERE setrole = 0"
     name = postgres.login.database
@@ -207,7 +244,12 @@ def test_every_undo_survives_its_process() -> None:
     address = ToxiproxyAddress(url="http://127.0.0.1:1")
     state = ProxyState(name="p", listen="l", upstream="u", enabled=True, toxics=())
     proxy = RestoreProxy(toxiproxy=address, proxy="p", enabled=True, proxies=(state,))
-    start = StartProcess(pid_file="postgres.pid", emptied=False)
+    start = StartProcess(
+        pid_file="postgres.pid",
+        emptied=False,
+        ended=Process(pid=7, started="then"),
+        grace_s=20.0,
+    )
     for undo in (
         StartPostgres(start=start, proxy=proxy, host="127.0.0.1", port=1),
         StartPostgres(start=start, proxy=None, host="127.0.0.1", port=1),

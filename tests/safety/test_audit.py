@@ -50,6 +50,18 @@ def test_a_change_shows(tamper: Callable[[list[str]], list[str]], flaw: str) -> 
     assert found.startswith(flaw)
 
 
+@pytest.mark.parametrize("last", ['{"number": 4, "at"', "[]", '{"text": 1}\n', "\x00\n"])
+def test_a_last_line_that_is_not_ours_blocks_nobody_and_is_named(last: str) -> None:
+    three_entries()
+    with audit.log_file().open("a") as log:
+        log.write(last)
+    audit.record("run began", run="run-3", target="acme")
+    assert [entry.facts["run"] for entry in audit.entries()] == [f"run-{n}" for n in range(4)]
+    flaw = audit.verify().flaw
+    assert flaw is not None
+    assert flaw.startswith("line 4 ")
+
+
 def test_many_writers_make_one_chain() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: audit.record("x", n=n), range(40)))

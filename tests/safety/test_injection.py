@@ -164,6 +164,14 @@ class Undone:
     pid: int = 1
     started: str = "never"
 
+    @property
+    def lands_within_s(self) -> float:
+        """At once."""
+        return 0.0
+
+    def see_it_in_force(self) -> None:
+        """Sees nothing."""
+
     def replay(self) -> None:
         """Nothing."""
 
@@ -346,6 +354,25 @@ def test_a_fault_that_somebody_else_took_away_is_noticed(lab: Lab, net: SafetyNe
     with pytest.raises(FaultVanished):
         hold_while(take_away, silence(lab), net, hold_s=50)
     assert lab.harmed() == []
+
+
+def test_what_no_ping_shows_is_noticed_to_be_taken_away_too(lab: Lab, net: SafetyNet) -> None:
+    def take_away() -> None:
+        with lab.server() as server:
+            server.remove_toxic("redis", server.proxy("redis").toxics[0].name)
+
+    sliced = Toxic(on=lab.proxied, type="slicer", attributes={"average_size": 1})
+    with pytest.raises(FaultVanished, match="is no longer on proxy 'redis'"):
+        hold_while(take_away, sliced, net, hold_s=50)
+    assert net.leases.read().open == ()
+
+
+def test_a_hold_too_short_for_a_look_is_looked_at_in_the_end(lab: Lab, net: SafetyNet) -> None:
+    sliced = Toxic(on=lab.proxied, type="slicer", attributes={"average_size": 1})
+    with inject(sliced, net, at_most_s=30) as injected:
+        injected.lease.undo.replay()
+        with pytest.raises(FaultVanished):
+            injected.hold(0)
 
 
 def test_what_cannot_be_healed_keeps_its_lease(lab: Lab, net: SafetyNet) -> None:
