@@ -77,6 +77,12 @@ def test_a_duplicate_due_at_the_next_look_is_seen() -> None:
     assert ledger.duplicated.tolist() == [0]
 
 
+def test_looks_that_differ_do_not_close_the_books_though_all_is_held() -> None:
+    ledger, count = settle(look({0: 1}), look({0: 1, 1: 1}), look({0: 1, 1: 2}), acked=[0, 1])
+    assert ledger.duplicated.tolist() == [1]
+    assert count == 4
+
+
 def test_a_phantom_due_at_the_next_look_is_seen() -> None:
     ledger, _ = settle(look({0: 1}), look({0: 1, 5: 1}), acked=[0], refused=[5])
     assert phantom(ledger).value == 1
