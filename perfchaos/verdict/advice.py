@@ -303,8 +303,8 @@ _RULES = (
             metric="waiting_count",
             band=band,
             action=(
-                "acknowledged work still waits in the queue: see that workers run, keep up and do not "
-                "fail, or give drain_s more seconds"
+                "acknowledged work still waits in the queue: see that workers run, keep up and do "
+                "not fail, or give drain_s more seconds"
             ),
         )
         for band in (Band.WARN, Band.CRITICAL)
