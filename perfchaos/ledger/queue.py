@@ -23,12 +23,14 @@ class Queued:
     """
     The numbers that wait in the queue, in ascending order, each once.
 
-    `entries_count` is how many entries were looked into, of whichever run. `overlooked` says where
-    else something may wait that the target file does not speak of.
+    `entries_count` is how many entries were looked into, of whichever run. It is `kept` where the
+    queue keeps what is done, so that what has had its effect does not wait in it.
+    `overlooked` says where else something may wait that the target file does not speak of.
     """
 
     numbers: Numbers
     entries_count: int = 0
+    kept: bool = False
     overlooked: str | None = None
 
     def only(self, numbers: Numbers) -> Self:
@@ -42,6 +44,7 @@ def together(found: Iterable[Queued]) -> Queued:
     return Queued(
         numbers=np.unique(np.concatenate([place.numbers for place in places])),
         entries_count=sum(place.entries_count for place in places),
+        kept=any(place.kept for place in places),
         overlooked=next((place.overlooked for place in places if place.overlooked), None),
     )
 
@@ -64,6 +67,8 @@ def queued_by_redis(target: Target, seed: int) -> Queued:
     queue = target.redis.queue
     with connected(target.redis, "the queue") as client:
         found = queued_in(_entries(client, queue), seed)
+        if queue.kind == "stream" and queue.group is None:
+            found = replace(found, kept=True)  # Nobody confirms anything.
         if queue.kind == "list" and client.type(queue.unacked) == b"hash":
             count = client.hlen(queue.unacked)
             found = replace(

@@ -90,9 +90,11 @@ class Books:
         look = self.look()
         self.query_proven |= len(look.held.numbers) > 0
         self.queue_proven |= len(look.queued.numbers) > 0
-        numbers = look.queued.numbers
+        numbers = look.queued.numbers[are_in(look.queued.numbers, known)]
+        if look.queued.kept:
+            numbers = numbers[~are_in(numbers, look.held.numbers)]
         return Look(
-            queued=look.queued.only(numbers[are_in(numbers, known)]),
+            queued=look.queued.only(numbers),
             held=look.held,
         )
 

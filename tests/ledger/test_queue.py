@@ -80,6 +80,14 @@ def test_without_the_group_everything_in_the_stream_waits(
     assert queued(client, target, replace(STREAM, group=None)) == list(range(7))
 
 
+@pytest.mark.parametrize(("group", "kept"), [("workers", False), (None, True)])
+def test_only_a_stream_whose_target_names_no_group_keeps_what_is_done(
+    client: redis.Redis, target: Target, group: str | None, kept: bool
+) -> None:
+    asked = replace(target, redis=as_target(client, replace(STREAM, group=group)))
+    assert queued_by_redis(asked, SEED).kept is kept
+
+
 def test_an_id_anywhere_in_an_item_of_a_list_is_found_once(
     client: redis.Redis, target: Target
 ) -> None:

@@ -21,6 +21,7 @@ def look(
     *,
     entries_count: int | None = None,
     overlooked: str | None = None,
+    kept: bool = False,
 ) -> Look:
     numbers = np.array(sorted(queued), dtype=np.int64)
     held = dict(sorted((held or {}).items()))
@@ -29,6 +30,7 @@ def look(
             numbers=numbers,
             entries_count=len(numbers) if entries_count is None else entries_count,
             overlooked=overlooked,
+            kept=kept,
         ),
         held=Held(
             numbers=np.array(list(held), dtype=np.int64),
@@ -101,6 +103,12 @@ def test_what_stays_pending_though_its_effect_is_there_is_unknown_and_not_zero_t
     assert found.value is None
     assert "1 have had their effect and are still in the queue" in str(found.evidence["why"])
     assert lost(ledger).value == 0
+
+
+def test_where_the_queue_keeps_what_is_done_nothing_done_is_pending() -> None:
+    ledger, count = settle(look({0: 1}, [0], kept=True), acked=[0])
+    assert (duplicated(ledger).value, count) == (0, 2)
+    assert waiting(settle(look({0: 1}, [0, 1], kept=True), acked=[0, 1])[0]).value == 1
 
 
 def test_a_duplicate_that_is_seen_counts_whatever_else_is_pending() -> None:
