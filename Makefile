@@ -27,7 +27,7 @@ endif
 torture: setup ## End runs in every way at random moments: KILLS=100 EACH=10
 	@$(BIN)/python -m tests.torture --kills $(or $(KILLS),30) --each $(or $(EACH),3)
 
-bench: setup ## Measure the load engine and the race's release beside others: BENCH=race for a part
+bench: setup ## Measure the load engine and the race's release beside others: BENCH=race or judge for a part
 	@$(BIN)/python -m benchmarks $(if $(BENCH),--only $(BENCH))
 
 check: setup ## Read the code: ruff and mypy

@@ -24,7 +24,9 @@ from perfchaos.workload.stepping import TargetStepper
 from perfchaos.workload.thresholds import threshold
 
 OURS = "perfchaos"
-_CLIENTS_COUNT = 20  # k6's and oha's workers; ours may open as many connections as it needs
+# The others' workers; ours opens as many connections as it needs.
+_RATE_WORKERS_COUNT = 20
+_CAPACITY_WORKERS_COUNT = 100  # a view of 4 ms lets twenty of them get through 5,000/s at most
 _PROMISES = ("p99<500ms", "errors<1%", "dropped<=0")
 _STILL = BODY.replace("{uuid}", "0" * 36)
 
@@ -54,7 +56,7 @@ def greatest_seen_per_s(tools: Tools, name: str, url: str, duration_s: float) ->
 def capacity_found_per_s(url: str, near_per_s: float) -> float:
     """What our search confirms, NaN for nothing; it is told the neighbourhood, to be short."""
     search = SearchPlan(
-        start_per_s=max(near_per_s / 2, 1.0), max_per_s=near_per_s * 4, step_s=2.0, hold_s=4.0
+        start_per_s=max(near_per_s * 0.8, 1.0), max_per_s=near_per_s * 1.3, step_s=2.0, hold_s=4.0
     )
     plan = _plan(url, search.start_per_s, search.step_s)
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +85,7 @@ def _plan(url: str, rate_per_s: float, duration_s: float) -> Plan:
 
 def _other(tools: Tools, name: str, url: str, rate_per_s: float | None, duration_s: float) -> Seen:
     program, duration = str(tools.programs[name]), f"{duration_s:g}s"
-    workers = str(_CLIENTS_COUNT)
+    workers = str(_CAPACITY_WORKERS_COUNT if rate_per_s is None else _RATE_WORKERS_COUNT)
     if name == "k6":
         environment = {"URL": url, "VUS": workers, "DURATION_S": f"{duration_s:g}"}
         if rate_per_s is not None:
