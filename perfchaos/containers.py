@@ -139,6 +139,7 @@ class ContainerEngine:
                 timeout=_TIMEOUT_S,
                 environment={**os.environ, "DOCKER_HOST": self.address},
             )
+            self._client.api.trust_env = False  # No HTTP_PROXY: the address is the address.
         return self
 
     def __exit__(

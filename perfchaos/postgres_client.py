@@ -105,6 +105,7 @@ def connect(login: Login, *, options: str = "") -> Connection:
     """
     return psycopg.connect(
         host=login.host,
+        hostaddr="",  # Whatever PGHOSTADDR says.
         port=login.port,
         dbname=login.database,
         user=login.user,

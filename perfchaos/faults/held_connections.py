@@ -93,6 +93,7 @@ class HeldConnections:
         environment = {
             **os.environ,
             "PGHOST": login.host,
+            "PGHOSTADDR": "",  # Or it would be connected to in the host's place.
             "PGPORT": str(login.port),
             "PGDATABASE": login.database,
             "PGUSER": login.user,

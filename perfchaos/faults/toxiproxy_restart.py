@@ -17,7 +17,7 @@ from perfchaos.faults.toxiproxy_client import (
     ToxiproxyServer,
     ToxiproxySilent,
 )
-from perfchaos.launches import learn_launch
+from perfchaos.launches import launch_file, learn_launch
 
 _STARTED_WITHIN_S = 5.0
 
@@ -48,7 +48,8 @@ def _restart(address: ToxiproxyAddress) -> None:
             "blast_radius.services",
         )
     pid_file = Path(name)
-    if process := processes.running(pid_file):
+    process = processes.running(pid_file)
+    if process is not None and not launch_file(pid_file).exists():
         learn_launch(pid_file, process.pid)
     processes.kill(pid_file)
     processes.start_again(pid_file)

@@ -111,6 +111,7 @@ def asked_by(target: Target, section: str, hint: str = "") -> Iterator[Connectio
     try:
         with psycopg.connect(
             host=postgres.host,
+            hostaddr="",  # Whatever PGHOSTADDR says.
             port=postgres.port,
             dbname=postgres.database,
             user=postgres.user,

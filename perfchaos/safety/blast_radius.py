@@ -2,12 +2,14 @@
 What may be harmed. Pure: what the target file allows against what a fault reaches.
 
 Whatever is not named in the target file's blast radius is refused, and so is a host that looks
-like production, named or not.
+like production, named or not. Every address that is contacted counts, whether it comes from a field
+of the target file or from a variable of the environment.
 """
 
 import ipaddress
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,8 +19,15 @@ from perfchaos.faults.fault import Reach
 if TYPE_CHECKING:
     from perfchaos.target import BlastRadius, Target
 
-# As a word of a host name: `db-prod-1` and `live.example.com`, but not `products.example.com`.
-_PRODUCTION = re.compile(r"(?:prod|prd|production|live)\d*", re.IGNORECASE)
+# `db-prod-1`, `proddb`, `euprod1`, `live.example.com`; but not `products`, `reproduction`, `alive`,
+# nor what says that it is not production (`nonprod`, `preprod`).
+_PRODUCTION = re.compile(
+    r"(?<!non)(?<!pre)(?<!re)prod(?:uction|(?!uc|uk|ig))|^prd|prd\d*$|^live(?:\d*|db|sql|redis)$",
+    re.IGNORECASE,
+)
+# libpq's variables that lead a session elsewhere than to the host it is given.
+_REDIRECTING = ("PGHOSTADDR", "PGSERVICE")
+_LOCAL_ENGINES = ("unix", "npipe")
 
 
 def refusals(radius: "BlastRadius", reach: Reach, *, at_most_s: float) -> list[str]:
@@ -51,13 +60,20 @@ def refusals(radius: "BlastRadius", reach: Reach, *, at_most_s: float) -> list[s
     return found
 
 
-def target_refusals(target: "Target") -> list[str]:
-    """Why this target must not even be loaded: hosts it names that it does not allow."""
-    return [
+def target_refusals(target: "Target", environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Why this target must not even be loaded: addresses it leads to that it does not allow."""
+    found = [
         f"{where}: {refusal}"
-        for where, host in _hosts(target)
+        for where, host in (*_hosts(target), *_engines(target, environment))
         for refusal in _host_refusals(target.blast_radius, host)
     ]
+    if target.postgres is not None:
+        found += [
+            f"{name}: it would lead every session elsewhere than to postgres.host (unset it)"
+            for name in _REDIRECTING
+            if environment.get(name)
+        ]
+    return found
 
 
 def require_allowed(radius: "BlastRadius", reach: Reach, *, at_most_s: float, what: str) -> None:
@@ -72,7 +88,7 @@ def require_allowed(radius: "BlastRadius", reach: Reach, *, at_most_s: float, wh
 
 def looks_like_production(host: str) -> bool:
     """Whether a word of the host name says production."""
-    return any(_PRODUCTION.fullmatch(word) for word in re.split(r"[^A-Za-z0-9]+", host))
+    return any(_PRODUCTION.search(word) for word in re.split(r"[^A-Za-z0-9]+", host))
 
 
 def allowed(addresses: tuple[str, ...], host: str) -> bool:
@@ -101,15 +117,33 @@ def _host_refusals(radius: "BlastRadius", host: str) -> list[str]:
 
 def _hosts(target: "Target") -> Iterator[tuple[str, str]]:
     yield "webhook.url", urlsplit(target.webhook.url).hostname or ""
+    if target.health_url is not None:
+        yield "health.url", urlsplit(target.health_url).hostname or ""
     if target.race is not None:
         for request in target.race.requests():
             yield "race", urlsplit(request.url).hostname or ""
-    if target.redis is not None:
-        yield "redis.host", target.redis.host
-    if target.postgres is not None:
-        yield "postgres.host", target.postgres.host
+    for name, dependency in (("redis", target.redis), ("postgres", target.postgres)):
+        if dependency is None:
+            continue
+        yield f"{name}.host", dependency.host
+        if dependency.upstream is not None:
+            yield f"{name}.upstream", dependency.upstream.rpartition(":")[0]
     if target.toxiproxy is not None:
         yield "toxiproxy.url", urlsplit(target.toxiproxy.url).hostname or ""
+
+
+def _engines(target: "Target", environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The container engine, where one is asked and it is not this machine's own."""
+    sections = (target.redis, target.postgres, target.toxiproxy)
+    handles = [section.control for section in sections if section is not None]
+    by_engine = any(handle is not None and handle.kind != "process" for handle in handles)
+    address = environment.get("DOCKER_HOST", "")
+    if not address or not (by_engine or target.blast_radius.containers):
+        return
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme in _LOCAL_ENGINES:
+        return
+    yield "DOCKER_HOST", urlsplit(address if separator else f"tcp://{address}").hostname or address
 
 
 def _networks(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.faults.proxied import proxies_elsewhere
 from perfchaos.processes import Process
 from perfchaos.safety import audit
 from perfchaos.safety.blast_radius import target_refusals
@@ -26,11 +27,15 @@ def require_harmable(target: "Target") -> None:
 
     Raises:
         Locked: it is locked.
-        InvalidInput: it names hosts it does not allow, or that look like production.
+        InvalidInput: it leads to hosts it does not allow, or that look like production; or one of
+            its proxies leads elsewhere than to the dependency it stands for.
 
     """
     require_unlocked(target.name)
-    if refused := target_refusals(target):
+    refused = target_refusals(target)
+    if not refused:  # Else its Toxiproxy is not even asked.
+        refused = proxies_elsewhere(target)
+    if refused:
         raise InvalidInput(
             f"target file {target.path}",
             refused,

@@ -257,7 +257,8 @@ def _compose_command() -> tuple[str, ...]:
 def _environment(home: Path, settings: Settings) -> dict[str, str]:
     """What `compose.yaml` asks for; secrets travel in the environment alone."""
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"},
+        "DOCKER_HOST": engine_address(),  # Or compose would follow the context in use.
         **read_environment_file(secrets_file(home)),
         **{
             f"PERFCHAOS_{name.upper()}_PORT": str(port)

@@ -88,6 +88,7 @@ def postgres_server(stack_dir: Path, *, port: int, password: str) -> Server:
         try:
             with psycopg.connect(
                 host=HOST,
+                hostaddr="",  # Whatever PGHOSTADDR says.
                 port=port,
                 dbname=DATABASE,
                 user=USER,

@@ -39,6 +39,10 @@ def write_target(stack_dir: Path, *, ports: Ports, project: str | None = None) -
     def control(name: str) -> str:
         return f"compose:{project}/{name}" if project else f"process:{stack_dir / f'{name}.pid'}"
 
+    def upstream(name: str, port: int) -> dict[str, str]:
+        """What Toxiproxy calls it in the containers' own network."""
+        return {"upstream": f"{name}:{port}"} if project else {}
+
     service = f"http://{HOST}:{ports.service}"
     target = {
         "name": "reference",
@@ -62,6 +66,7 @@ def write_target(stack_dir: Path, *, ports: Ports, project: str | None = None) -
             "port": ports.redis,
             "password_env": "REDIS_PASSWORD",
             "proxy": "redis",
+            **upstream("redis", 6379),
             "queue": _QUEUE,
             "control": control("redis"),
         },
@@ -72,6 +77,7 @@ def write_target(stack_dir: Path, *, ports: Ports, project: str | None = None) -
             "user": USER,
             "password_env": "POSTGRES_PASSWORD",
             "proxy": "postgres",
+            **upstream("postgres", 5432),
             "control": control("postgres"),
         },
         "toxiproxy": {
@@ -88,7 +94,7 @@ def write_target(stack_dir: Path, *, ports: Ports, project: str | None = None) -
                 for name in ("postgres", "redis", "toxiproxy", "service", "worker")
                 if project
             ],
-            "addresses": [HOST],
+            "addresses": [HOST, *(("redis", "postgres") if project else ())],
             "longest_fault_s": 120,
         },
     }

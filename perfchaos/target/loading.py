@@ -34,7 +34,7 @@ from perfchaos.target.records import (
     Toxiproxy,
 )
 from perfchaos.target.templates import race_mistakes
-from perfchaos.workload.plan import RequestTemplate, Signing
+from perfchaos.workload.plan import RequestTemplate, Signing, url_mistakes
 
 type Document = Mapping[str, Any]
 
@@ -77,6 +77,12 @@ def load_target(path: Path) -> Target:
     if not mistakes:
         target = _target(path, document)
         mistakes = [f"webhook: {mistake}" for mistake in target.webhook.mistakes()]
+        mistakes += [
+            f"{section}.{mistake}"
+            for section in ("health", "toxiproxy")
+            if section in document
+            for mistake in url_mistakes(document[section]["url"])
+        ]
         if target.race:
             mistakes += [f"race.{mistake}" for mistake in race_mistakes(target.race)]
     if mistakes:
@@ -119,17 +125,16 @@ def _describe(error: ValidationError) -> str:
 
 def _contradictions(document: Document) -> list[str]:
     """What the schema cannot see: names that refer to what is not there."""
-    mistakes = []
-    for name in ("redis", "postgres"):
-        section = document.get(name, {})
-        if section.get("proxy") and "toxiproxy" not in document:
-            mistakes.append(f"{name}.proxy: there is no toxiproxy section to find it at")
-        if not section.get("control", "").startswith("process:"):
-            mistakes += [
-                f"{name}.{key}: it goes with {name}.control process:<pid file>"
-                for key in ("start", "data")
-                if key in section
-            ]
+    mistakes = [
+        *_proxy_contradictions(document),
+        *(
+            f"{name}.{key}: it goes with {name}.control process:<pid file>"
+            for name in ("redis", "postgres", "toxiproxy")
+            for key in ("start", "data")
+            if key in document.get(name, {})
+            and not document[name].get("control", "").startswith("process:")
+        ),
+    ]
     for name in document["blast_radius"].get("services", []):
         if name not in document:
             mistakes.append(f"blast_radius.services: there is no {name} section")
@@ -142,6 +147,17 @@ def _contradictions(document: Document) -> list[str]:
         mistakes.append(f"redis.queue.group: a queue of kind {queue['kind']} has no consumer group")
     if queue and queue["kind"] != "celery" and "unacked" in queue:
         mistakes.append("redis.queue.unacked: it goes with redis.queue.kind celery")
+    return mistakes
+
+
+def _proxy_contradictions(document: Document) -> list[str]:
+    mistakes = []
+    for name in ("redis", "postgres"):
+        section = document.get(name, {})
+        if "upstream" in section and "proxy" not in section:
+            mistakes.append(f"{name}.upstream: it goes with {name}.proxy")
+        if section.get("proxy") and "toxiproxy" not in document:
+            mistakes.append(f"{name}.proxy: there is no toxiproxy section to find it at")
     return mistakes
 
 
@@ -282,6 +298,7 @@ def _redis(section: Document) -> Redis:
         password_env=section.get("password_env"),
         tls=section.get("tls", False),
         proxy=section.get("proxy"),
+        upstream=section.get("upstream"),
         control=_handle(section),
         queue=Queue(
             key=queue["key"],
@@ -303,6 +320,7 @@ def _postgres(section: Document) -> Postgres:
         password_env=section.get("password_env"),
         sslmode=section.get("sslmode", "prefer"),
         proxy=section.get("proxy"),
+        upstream=section.get("upstream"),
         control=_handle(section),
     )
 

@@ -89,7 +89,11 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redis:
-    """A Redis server: its own address around the proxy, and the proxy the target reaches it by."""
+    """
+    A Redis server: its own address around the proxy, and the proxy the target reaches it by.
+
+    `upstream` is its address `host:port` as Toxiproxy calls it, where that is another.
+    """
 
     host: str
     port: int
@@ -100,6 +104,7 @@ class Redis:
     proxy: str | None
     control: Handle | None
     queue: Queue | None
+    upstream: str | None = None
 
     @property
     def password(self) -> str | None:
@@ -109,7 +114,11 @@ class Redis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postgres:
-    """A PostgreSQL server: its own address around the proxy, and the proxy it is reached by."""
+    """
+    A PostgreSQL server: its own address around the proxy, and the proxy it is reached by.
+
+    `upstream` is its address `host:port` as Toxiproxy calls it, where that is another.
+    """
 
     host: str
     port: int
@@ -119,6 +128,7 @@ class Postgres:
     sslmode: str
     proxy: str | None
     control: Handle | None
+    upstream: str | None = None
 
     @property
     def password(self) -> str | None:

@@ -96,7 +96,7 @@ class RequestTemplate:
 
     def mistakes(self) -> list[str]:
         """What is wrong with it, in words."""
-        found = _url_mistakes(self.url)
+        found = url_mistakes(self.url)
         if not _TOKEN.fullmatch(self.method):
             found.append(f"method {self.method!r} is not an HTTP method")
         elif self.method == "CONNECT":
@@ -232,8 +232,9 @@ class Plan:
         return plan
 
 
-def _url_mistakes(url: str) -> list[str]:
-    if not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
+def url_mistakes(url: str) -> list[str]:
+    """What is wrong with a URL, in words; readers differ over one with a backslash."""
+    if not url.isascii() or re.search(r"[\x00-\x20\x7f\\]", url):
         return [f"url {url!r} has spaces or characters that need percent-encoding"]
     try:
         parts = urlsplit(url)
