@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from chaoslib import substitute
 from chaoslib.activity import run_activity
 from chaoslib.exceptions import ActivityFailed, InterruptExecution, InvalidControl
 from chaoslib.hypothesis import within_tolerance
@@ -35,6 +36,7 @@ from perfchaos.errors import InvalidInput, PerfchaosError
 from perfchaos.report import Progress, print_summary, write_page, write_seconds
 from perfchaos.run import NoRun, Run, current, name_asker, run_under_way, set_current
 from perfchaos.run.beginning import begin, live_baseline
+from perfchaos.run.checking import hypothesis_mistakes
 from perfchaos.run.ending import conclude
 from perfchaos.run.journal import account_of
 from perfchaos.run.rehearsing import rehearsal
@@ -104,12 +106,21 @@ def before_experiment_control(
     if context.get("dry"):
         _rehearse(context, configuration, secrets)
         return
-    settings = read_workload_settings(workload)
+    settings, conditions = read_workload_settings(workload), read_conditions(guard or [])
+    target = _allowed_target()
+
+    def rehearse() -> None:
+        mistakes = _mistakes_of(context, configuration, secrets, target, logger.debug)
+        rate_per_s = settings.greatest_per_s
+        mistakes += [why for one in conditions if (why := one.never_trips(rate_per_s)) is not None]
+        _require_no_mistakes(mistakes)
+
     run = begin(
         title=context["title"],
-        target=_allowed_target(),
+        target=target,
         settings=settings,
-        conditions=read_conditions(guard or []),
+        conditions=conditions,
+        rehearse=rehearse,
     )
     run.companions.enter_context(Progress(run.recording, lambda: run.phase))
     live_baseline(run, settings)
@@ -227,27 +238,62 @@ def _rehearse(experiment: Data, configuration: Data, secrets: Data) -> None:
     Say what every action of the method would do to what, and do none of it.
 
     Raises:
-        InterruptExecution: one of them would not be allowed, or could not be done.
+        InvalidInput: some of it would not be allowed, or could not be done.
 
     """
-    set_current(rehearsal(_allowed_target(), tell=lambda line: logger.info("Would harm %s", line)))
+
+    def tell(line: str) -> None:
+        logger.info("Would harm %s", line)
+
+    _require_no_mistakes(_mistakes_of(experiment, configuration, secrets, _allowed_target(), tell))
+
+
+def _mistakes_of(
+    experiment: Data,
+    configuration: Data,
+    secrets: Data,
+    target: Target,
+    tell: Callable[[str], None],
+) -> list[str]:
+    """All that would go wrong with the experiment on `target`, found out without any harm."""
+    hypothesis = experiment.get("steady-state-hypothesis") or {}
+    probes = [substitute(one, configuration, secrets) for one in hypothesis.get("probes", [])]
+    mistakes = hypothesis_mistakes(probes)
+    set_current(rehearsal(target, tell=tell))
     try:
         for activity in experiment["method"]:
-            if activity["type"] == "action":
-                _rehearse_action(activity, configuration, secrets)
+            if activity["type"] == "action" and _is_ours(activity):
+                mistakes += _rehearse_action(activity, configuration, secrets, tell)
     finally:
         set_current(None)
+    return mistakes
 
 
-def _rehearse_action(action: Data, configuration: Data, secrets: Data) -> None:
-    logger.info("Action: %s", action["name"])
+def _is_ours(action: Data) -> bool:
+    """Whether it asks the safety net before it harms; any other would really be done."""
+    return str(action["provider"].get("module", "")).partition(".")[0] in ("actions", "perfchaos")
+
+
+def _rehearse_action(
+    action: Data, configuration: Data, secrets: Data, tell: Callable[[str], None]
+) -> list[str]:
     try:
         run_activity(action, configuration, secrets)
     except ActivityFailed as error:
         if isinstance(error.__context__, NoRun):
-            logger.info("Would harm nothing")
+            tell(f"nothing: {action['name']}")
         elif not isinstance(error.__context__, Rehearsed):
-            raise InterruptExecution(f"the action '{action['name']}' would fail: {error}") from None
+            return [f"the action '{action['name']}' would fail: {error}"]
+    return []
+
+
+def _require_no_mistakes(mistakes: list[str]) -> None:
+    if mistakes:
+        raise InvalidInput(
+            "the experiment",
+            mistakes,
+            next_step="correct it or the target file; nothing was harmed",
+        )
 
 
 def _write_journal(run: Run, journal: Data) -> None:

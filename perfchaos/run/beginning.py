@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from threading import Thread
@@ -21,6 +21,7 @@ from perfchaos.run.run import Run, set_current
 from perfchaos.run.settings import RaceSettings, WorkloadSettings
 from perfchaos.safety.guard import StopCondition
 from perfchaos.safety.protection import protect
+from perfchaos.safety.watched import Watched
 from perfchaos.target import Target
 from perfchaos.timeline import Phase, Timeline
 from perfchaos.verdict import Status, Verdict, as_document, write_document
@@ -35,11 +36,13 @@ def begin(
     target: Target,
     settings: WorkloadSettings | RaceSettings,
     conditions: Sequence[StopCondition] = (),
+    rehearse: Callable[[], None] = lambda: None,
 ) -> Run:
     """
     Start the load and all that belongs to a run; `current()` gives it from then on.
 
-    Whatever dead runs have left harmed is healed first. `conditions` are what the guard stops at.
+    Whatever dead runs have left harmed is healed first; then `rehearse` raises if the experiment
+    cannot be played. `conditions` are what the guard stops at.
 
     Raises:
         PerfchaosError: something did not start, or is still harmed; the verdict then says what.
@@ -59,7 +62,17 @@ def begin(
     write_document(directory.verdict, as_document(draft))
     try:
         with ExitStack() as undone:
-            run = _start(directory, draft, target, settings, conditions, undone)
+            timeline = Timeline(directory.timeline)
+            watched = protect(
+                target,
+                run_id=directory.run_id,
+                run_directory=directory.path,
+                timeline=timeline,
+                conditions=conditions,
+            )
+            undone.callback(watched.part, verdict="failed to start")
+            rehearse()
+            run = _start(directory, draft, target, settings, timeline, watched, undone)
             undone.pop_all()
     except BaseException as error:
         # What is no error of ours is a signal that came meanwhile.
@@ -93,19 +106,11 @@ def _start(
     draft: Verdict,
     target: Target,
     settings: WorkloadSettings | RaceSettings,
-    conditions: Sequence[StopCondition],
+    timeline: Timeline,
+    watched: Watched,
     undone: ExitStack,
 ) -> Run:
-    """Start everything; what was started when something fails is undone by `undone`."""
-    timeline = Timeline(directory.timeline)
-    watched = protect(
-        target,
-        run_id=directory.run_id,
-        run_directory=directory.path,
-        timeline=timeline,
-        conditions=conditions,
-    )
-    undone.callback(watched.part, verdict="failed to start")
+    """Start the load and what looks on; what was started when something fails is undone."""
     companions = undone.enter_context(ExitStack())
     if (queue := queue_look(target)) is not None:
         companions.enter_context(queue_watched(queue, directory.queue))

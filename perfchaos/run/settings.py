@@ -86,6 +86,11 @@ class WorkloadSettings:
         """When a scenario begins, after the first request: the baseline is judged by then."""
         return self.warm_up_s + self.baseline_s + JUDGED_WITHIN_S
 
+    @property
+    def greatest_per_s(self) -> float:
+        """The greatest rate that it asks for, requests a second."""
+        return max(stage.end_per_s for stage in self.arrivals().stages)
+
     def stages_s(self) -> tuple[float, float]:
         """How long the scenario ramps and how long it then loads, in seconds; 0 without one."""
         if self.scenario is None:
@@ -164,6 +169,11 @@ class RaceSettings:
             duplicates=self.duplicates,
             seed=seed,
         )
+
+    @property
+    def greatest_per_s(self) -> None:
+        """Rounds come as fast as they are decided: nobody knows before."""
+        return None
 
     def facts(self) -> dict[str, Fact]:
         """What the timeline says of it."""

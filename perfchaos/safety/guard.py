@@ -65,6 +65,17 @@ class StopCondition:
             return value > self.above
         return self.below is not None and value < self.below
 
+    def never_trips(self, rate_per_s: float | None) -> str | None:
+        """Why it can never stop a load of `rate_per_s` at most; None if it can, or nobody knows."""
+        if self.stop_when not in _RECORDED or rate_per_s is None:
+            return None
+        if rate_per_s * self.window_s >= _SAMPLES_MIN:
+            return None
+        return (
+            f"the guard '{self}' can never stop the run: at {rate_per_s:g}/s its window holds fewer"
+            f" than {_SAMPLES_MIN} requests; make window_s {_SAMPLES_MIN / rate_per_s:.2g} or more"
+        )
+
     def to_document(self) -> dict[str, Any]:
         """As `read_conditions` reads it."""
         given = {"stop_when": self.stop_when, "window_s": self.window_s}

@@ -129,7 +129,7 @@ class Chaos:
 
 
 def _kind(value: float) -> str:
-    return "int" if isinstance(value, int) else "float"
+    return {int: "int", float: "float"}.get(type(value), "str")
 
 
 @pytest.fixture(scope="package")

@@ -41,3 +41,38 @@ def test_a_target_outside_its_own_blast_radius(chaos: Chaos) -> None:
     assert ended.exit_code == 1
     assert "blast_radius.addresses" in ended.said
     assert ended.verdict == {}
+
+
+def test_all_that_would_go_wrong_is_told_before_the_load_starts(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-crash.yaml")
+    probes = experiment["steady-state-hypothesis"]["probes"]
+    probes[0]["tolerance"]["provider"]["arguments"] |= {"good": 0.5, "warn": 0.1}
+    probes[1]["provider"]["arguments"] = {"phases": []}
+    probes[2]["provider"]["arguments"] = {"phases": ["outrage"]}
+    guard = [{"stop_when": "error_ratio", "above": 0.9, "window_s": 0.1}]
+    experiment["controls"][0]["provider"]["arguments"]["guard"] = guard
+    target = chaos.target
+    target["redis"]["control"] = "process:/nowhere/redis.pid"
+    target["redis"]["start"] = ["/bin/true"]
+    ended = chaos.run(experiment, target=target)
+    assert ended.exit_code == 1
+    assert (ended.verdict["status"], ended.verdict["phases"]) == ("failed", [])
+    (reason,) = ended.verdict["reasons"]
+    for mistake in (
+        "must go from strict to lenient",
+        "nothing would be measured",
+        "'outrage' is none of",
+        "can never stop the run",
+        "/nowhere/redis.pid",
+    ):
+        assert mistake in reason
+    assert not (ended.directory / "recording").exists()
+
+
+def test_a_variable_of_the_wrong_type_is_told_before_the_load_starts(chaos: Chaos) -> None:
+    experiment = chaos.experiment("redis-timeout.yaml")
+    experiment["configuration"]["outage_s"] = "long"
+    ended = chaos.run(experiment, outage_s="three")  # type: ignore[arg-type]
+    assert ended.exit_code == 1
+    assert (ended.verdict["status"], ended.verdict["phases"]) == ("failed", [])
+    assert "Traceback" not in ended.said

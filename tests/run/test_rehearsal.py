@@ -57,3 +57,15 @@ def test_a_rehearsal_of_what_is_not_allowed_fails(chaos: Chaos) -> None:
     exit_code, said = rehearse(chaos, "redis-crash.yaml", target)
     assert exit_code == 1
     assert "blast_radius.services" in said
+
+
+def test_a_rehearsal_does_nothing_of_somebody_elses(chaos: Chaos) -> None:
+    done = chaos.folder / "done"
+    experiment = chaos.experiment("redis-timeout.yaml")
+    provider = {"type": "process", "path": "touch", "arguments": [str(done)]}
+    experiment["method"].append({"name": "touch", "type": "action", "provider": provider})
+    path = chaos.folder / "with-another.yaml"
+    path.write_text(yaml.safe_dump(experiment))
+    exit_code, said = rehearse(chaos, str(path), chaos.target)
+    assert exit_code == 0, said
+    assert not done.exists()
