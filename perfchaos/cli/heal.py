@@ -1,13 +1,15 @@
 """`perfchaos heal`: undo whatever dead runs have left harmed."""
 
 import sys
-from contextlib import suppress
 
 import click
 
 from perfchaos.errors import PerfchaosError
+from perfchaos.faults.proxied import toxiproxy_of
 from perfchaos.places import leases_dir
 from perfchaos.safety.leftovers import Leftover, forget, heal_leftovers
+from perfchaos.safety.strays import remove_strays
+from perfchaos.target import Target
 from perfchaos.target.loading import find_target, load_target
 
 
@@ -26,15 +28,41 @@ def heal_command(*, force: bool, run_id: str | None) -> None:
         forget(run_id)
         click.echo(f"forgot the leases of {run_id}")
         return
-    with suppress(PerfchaosError):  # Only its secrets are wanted, and most faults need none.
-        load_target(find_target())
+    target = _target_in_use()
     leftovers = heal_leftovers(by="perfchaos heal", alive_too=force)
     for leftover in leftovers:
         _tell(leftover)
-    if not leftovers:
-        click.echo(f"nothing is harmed by any run whose leases lie in {leases_dir()}")
-    if any(leftover.problems for leftover in leftovers):
+    removed, looked_at, problems = _heal_strays(target)
+    for stray in removed:
+        click.echo(f"removed {stray}, which no run here has left")
+    for problem in problems:
+        click.echo(problem, err=True)
+    if not (leftovers or removed or problems):
+        where = (f"by any run whose leases lie in {leases_dir()}", *looked_at)
+        click.echo(f"nothing is harmed {' and '.join(where)}")
+    if problems or any(leftover.problems for leftover in leftovers):
         sys.exit(1)
+
+
+def _target_in_use() -> Target | None:
+    """The target whose secrets some faults need; None where there is none, as most need none."""
+    try:
+        return load_target(find_target())
+    except PerfchaosError:
+        return None
+
+
+def _heal_strays(
+    target: Target | None,
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What was removed of toxics without a lease, where was looked for them, and what failed."""
+    if target is None or target.toxiproxy is None:
+        return (), (), ()
+    looked_at = (f"by toxics of ours on {target.toxiproxy.url}",)
+    try:
+        return remove_strays(toxiproxy_of(target)), looked_at, ()
+    except PerfchaosError as error:
+        return (), (), (f"whether toxics of ours are left cannot be told: {error}",)
 
 
 def heal_first(command: str) -> None:

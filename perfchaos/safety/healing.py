@@ -2,7 +2,7 @@
 
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from perfchaos.errors import PerfchaosError
@@ -108,9 +108,21 @@ def settle(
     deadline_s = time.monotonic() + healed.in_doubt_s
     while last is not None and last.in_doubt_s > 0:
         time.sleep(max(0.0, min(_DOUBT_LOOK_S, deadline_s - time.monotonic())))
-        if time.monotonic() >= deadline_s or _landed(last.lease):
+        over = time.monotonic() >= deadline_s
+        if _landed(last.lease):
             last = heal(leases, last.lease, by=by, timeline=timeline)
+        elif over:
+            return _close_settled(leases, last, by)
     return last
+
+
+def _close_settled(leases: LeaseFile, healed: Healed, by: str) -> Healed | None:
+    """Close a lease that nothing has come of since it was healed; None if another has closed it."""
+    with leases.claimed(healed.lease):
+        if healed.lease.id not in {left.id for left in leases.read().open}:
+            return None
+        _close(leases, healed.lease, by)
+    return replace(healed, in_doubt_s=0.0)
 
 
 def _landed(lease: Lease) -> bool:

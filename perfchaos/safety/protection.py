@@ -1,11 +1,12 @@
 """Everything that must be in place before a run may harm anything, in one call."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perfchaos.errors import InvalidInput, PerfchaosError
-from perfchaos.faults.proxied import proxies_elsewhere
+from perfchaos.errors import InvalidInput, PerfchaosError, Unanswered
+from perfchaos.faults.proxied import proxies_elsewhere, toxiproxy_of
 from perfchaos.processes import Process
 from perfchaos.safety import audit
 from perfchaos.safety.blast_radius import target_refusals
@@ -14,6 +15,7 @@ from perfchaos.safety.injection import SafetyNet
 from perfchaos.safety.lease import LeaseFile, RunRecord
 from perfchaos.safety.leftovers import heal_leftovers
 from perfchaos.safety.locks import claim, require_unlocked
+from perfchaos.safety.strays import remove_strays
 from perfchaos.safety.watched import Watched, watch_over
 from perfchaos.timeline import Timeline
 
@@ -77,6 +79,10 @@ def protect(
                 f"an earlier run left harm: {'; '.join(problems)}",
                 next_step="run 'perfchaos heal' until nothing is left",
             )
+        if target.toxiproxy is not None:
+            with suppress(Unanswered):  # A server that is not there yet holds no toxics either.
+                for removed in remove_strays(toxiproxy_of(target)):
+                    audit.record("stray removed", run=run_id, what=removed)
         audit.record("run began", run=run_id, target=target.name, folder=str(run_directory))
         net = SafetyNet(
             run_id=run_id,

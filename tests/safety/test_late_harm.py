@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,17 @@ def test_a_doubt_lasts_from_when_the_maker_is_known_to_be_gone(lab: Lab, tmp_pat
     assert leases.doubt(again) == first
     assert again.doubt == first
     assert 0 < first.left_s() <= 2
+
+
+@pytest.mark.usefixtures("lands_soon")
+def test_of_two_that_wait_for_a_doubt_one_closes_it(lab: Lab, tmp_path: Path) -> None:
+    fault = Toxic(on=lab.proxied, type="timeout", attributes={"timeout": 0})
+    leases = left_by("dead", tmp_path / "run")
+    interrupted(leases, fault)
+    with ThreadPoolExecutor(2) as pool:
+        both = pool.map(lambda by: heal_leftovers(by=by), ("one", "two"))
+    assert [problem for (leftover,) in both for problem in leftover.problems] == []
+    assert lease_files() == ()
 
 
 @pytest.mark.parametrize("name", FAULTS)
