@@ -86,6 +86,12 @@ class Recording:
                 f"the parts in {path} come from different runs",
                 next_step="keep the parts of one run in a folder of their own",
             )
+        found, whole = sorted(part.part for part in parts), list(range(parts[0].parts))
+        if path.is_dir() and found != whole:
+            raise UnreadableRecordingError(
+                f"{path} holds the parts {found} of a recording of {len(whole)}, numbered from 0",
+                next_step="bring all parts together, each of them once",
+            )
         return cls(parts)
 
     def close(self) -> None:
@@ -331,6 +337,7 @@ class _Part:
     path: Path
     epoch_ns: int
     epoch_wall_ns: int
+    part: int
     parts: int
     series: int
     _map: mmap.mmap
@@ -341,7 +348,7 @@ class _Part:
     def open(cls, path: Path) -> Self:
         try:
             mapped = _map_of(path)
-            magic, version, _, parts, series, epoch_ns, wall_ns, _ = HEADER.unpack_from(mapped)
+            magic, version, part, parts, series, epoch_ns, wall_ns, _ = HEADER.unpack_from(mapped)
         except (OSError, ValueError) as error:
             raise UnreadableRecordingError(
                 f"cannot read the recording {path}: {error}",
@@ -356,6 +363,7 @@ class _Part:
             path=path,
             epoch_ns=epoch_ns,
             epoch_wall_ns=wall_ns,
+            part=part,
             parts=parts,
             series=series,
             _map=mapped,

@@ -28,7 +28,7 @@ from perfchaos.errors import InvalidInput, PerfchaosError
 from perfchaos.recording.writer import Recorder
 from perfchaos.workload import crew
 from perfchaos.workload.engine import Engine
-from perfchaos.workload.events import call_at_end_of_stdin, say
+from perfchaos.workload.events import call_at_end_of_stdin, say, say_if_heard
 from perfchaos.workload.plan import Plan
 from perfchaos.workload.priority import ask_for_priority
 from perfchaos.workload.rendering import renderer
@@ -90,7 +90,7 @@ async def _run(plan: Plan, folder: Path, *, part: int | None) -> None:
 async def _report(engine: Engine) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_S)
-        say("progress", **dataclasses.asdict(engine.tally()))
+        say_if_heard("progress", **dataclasses.asdict(engine.tally()))
 
 
 def _end_at_once(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

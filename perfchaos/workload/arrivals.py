@@ -38,6 +38,8 @@ class Stage:
                 found.append("only the last stage may go on until stopped")
             if self.start_per_s != self.end_per_s:
                 found.append("a ramp needs a duration")
+            elif not self.end_per_s:
+                found.append("a stage that goes on until stopped needs a rate above 0")
         elif not 0 < self.duration_s < math.inf:
             found.append(f"a duration of {self.duration_s:g} s is not positive")
         return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from perfchaos.errors import PerfchaosError
-from perfchaos.workload.events import call_at_end_of_stdin, say
+from perfchaos.workload.events import call_at_end_of_stdin, say, say_if_heard
 from perfchaos.workload.plan import Plan
 from perfchaos.workload.tally import Tally
 
@@ -70,7 +70,7 @@ async def _report(members: Sequence["Member"]) -> None:
         await asyncio.sleep(_PROGRESS_S)
         heard = [Tally(**member.progress) for member in members if member.progress]
         if len(heard) == len(members):
-            say("progress", **dataclasses.asdict(Tally.merged(heard)))
+            say_if_heard("progress", **dataclasses.asdict(Tally.merged(heard)))
 
 
 class Member:

@@ -63,6 +63,8 @@ class Dialer:
                 return await self._connect_to(addresses[-1], sender)
         except OSError as error:
             raise DialError(failure_of(error)) from error
+        except UnicodeError as error:  # No name at all, in the eyes of the resolver.
+            raise DialError(Failure.NAME_NOT_FOUND) from error
 
     async def _connect_to(self, address: Address, sender: Sender) -> Connection:
         family, where = address

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from perfchaos.workload.tally import Tally, held_up
 
+_CPU_JUDGED_FROM_S = 1.0  # A shorter load is mostly its own beginning.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthLimits:
@@ -40,7 +42,7 @@ def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tu
             f"1 % of the requests were turned to {tally.lag_p99_ms:.1f} ms late or later"
             f" (limit {limits.lag_p99_ms:g} ms)"
         )
-    if tally.cpu_ratio > limits.cpu_ratio:
+    if tally.elapsed_s >= _CPU_JUDGED_FROM_S and tally.cpu_ratio > limits.cpu_ratio:
         reasons.append(
             f"the generator used {tally.cpu_ratio:.0%} of a core (limit {limits.cpu_ratio:.0%}):"
             " give it more processes"

@@ -22,6 +22,8 @@ INDETERMINATE_STATUSES = (500, 502, 504)
 
 ALGORITHMS = ("sha1", "sha256", "sha512")
 PROCESSES_MAX = 64
+LABEL_MAX = 63
+"""Of a host name, between two dots (RFC 1035, section 2.3.4)."""
 CONNECTIONS_MAX = 20_000
 IDLE_MAX_S = 1.5
 """
@@ -245,6 +247,11 @@ def url_mistakes(url: str) -> list[str]:
         return ["url holds a user name or password: put credentials in a header of their own"]
     if parts.scheme not in {"http", "https"} or not host:
         return [f"url {url!r} is not http://host… or https://host…"]
+    if (
+        any(not label for label in host.removesuffix(".").split("."))
+        or max(len(label) for label in host.split(".")) > LABEL_MAX
+    ):
+        return [f"url {url!r} has a host name that cannot be looked up"]
     if port == 0:
         return [f"url {url!r} has port 0"]
     return []

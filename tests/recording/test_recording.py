@@ -239,3 +239,11 @@ def test_quantiles_are_nearest_ranks_in_whatever_order_they_are_asked(
     for share in shares:
         rank = max(math.ceil(share * len(values)), 1)
         assert distribution.quantile_ms(share) == ordered[rank - 1] / 1000
+
+
+@pytest.mark.parametrize("kept", [[0, 2], [0, 1, 1]], ids=["one is missing", "one is doubled"])
+def test_parts_that_are_missing_or_doubled_are_refused(tmp_path: Path, kept: list[int]) -> None:
+    for file, part in enumerate(kept):
+        Recorder(tmp_path / f"{file}.samples", epoch_ns=1, part=part, parts=3).close()
+    with pytest.raises(UnreadableRecordingError, match="of a recording of 3"):
+        Recording.open(tmp_path)

@@ -113,3 +113,9 @@ def test_the_scenarios_are_sound_and_ordered_by_their_peak() -> None:
     assert all(shape.mistakes() == [] for shape in SCENARIOS.values())
     peaks = [max(s.end_per_s for s in shape.stages) for shape in SCENARIOS.values()]
     assert peaks == sorted(peaks)
+
+
+def test_a_stage_that_sends_nothing_for_ever_is_refused() -> None:
+    ramp = Stage(duration_s=1.0, start_per_s=10.0, end_per_s=0.0)
+    quiet = Stage(duration_s=None, start_per_s=0.0, end_per_s=0.0)
+    assert "needs a rate above 0" in " ".join(Arrivals(stages=(ramp, quiet)).mistakes())

@@ -46,6 +46,10 @@ def test_replies_after_idle_connections_were_closed_may_be_chance(
     assert unsound(tally) == ()
 
 
+def test_a_load_too_short_to_tell_has_not_used_too_much_of_a_core() -> None:
+    assert unsound(dataclasses.replace(SOUND, cpu_ratio=1.07, elapsed_s=0.9)) == ()
+
+
 def test_no_report_proves_nothing() -> None:
     assert unsound(None)
 

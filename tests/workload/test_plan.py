@@ -105,6 +105,8 @@ def test_no_json_gives_a_traceback(data: object) -> None:
         ("http://user:secret@shop.example/", "user name or password"),
         ("http://shop.example:99999/", "Port"),
         ("http://shop.example:0/", "port 0"),
+        ("http://a..b/", "cannot be looked up"),
+        (f"http://{'a' * 64}.example/", "cannot be looked up"),
         ("http://shop.example/a b", "percent-encoding"),
         ("http://shop.example/\r\nX: y", "percent-encoding"),
         ("http://shöp.example/", "percent-encoding"),
