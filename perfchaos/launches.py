@@ -13,6 +13,7 @@ import json
 import os
 import pwd
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +99,14 @@ class Launch:
 
 
 def launch_file(pid_file: Path) -> Path:
-    """Where the record of a pid file is: beside it, else with those that were learned."""
+    """
+    Where the record of a pid file is: beside it if it is ours, else with those that were learned.
+
+    Its command is run and its data are deleted on its word, so one that others could have written
+    is as if it were not there.
+    """
     beside = _record_beside(pid_file)
-    return beside if beside.exists() else _learned(pid_file, ".json")
+    return beside if _ours(beside) else _learned(pid_file, ".json")
 
 
 def lock_file(pid_file: Path, launch: Launch) -> Path:
@@ -121,7 +127,7 @@ def learn_launch(
         PerfchaosError: it cannot be told from the process, or the process may not be looked at.
 
     """
-    if _record_beside(pid_file).exists():
+    if _ours(_record_beside(pid_file)):
         return
     launch = _as_told(pid_file, start) if start else _as_it_runs(pid_file, pid)
     if data_dir is not None:
@@ -222,12 +228,23 @@ def _harmless(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _ours(record: Path) -> bool:
+    """Whether only we can have written a record: its file and its folder are ours alone."""
+    try:
+        file, folder = record.lstat(), record.parent.stat()
+    except OSError:
+        return False
+    ours = file.st_uid == folder.st_uid == os.geteuid()
+    open_to_others = file.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.st_mode & stat.S_IWOTH
+    return ours and stat.S_ISREG(file.st_mode) and not open_to_others
+
+
 def _record_beside(pid_file: Path) -> Path:
     return pid_file.with_suffix(".json")
 
 
 def _learned(pid_file: Path, suffix: str) -> Path:
     folder = state_dir() / "launches"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = hashlib.sha256(os.fsencode(pid_file.absolute())).hexdigest()[:16]
     return folder / f"{name}{suffix}"

@@ -18,11 +18,14 @@ class Entry:
     """
     One live process.
 
-    `started` only ever equals that of the same process; `age_s` is how long it has existed.
+    `started` only ever equals that of the same process; `age_s` is how long it has existed. `owner`
+    is the user it runs as. `kernel` tells a thread of the kernel's.
     """
 
     pid: int
     parent: int
+    owner: int
+    kernel: bool
     paused: bool
     started: str
     age_s: float
@@ -39,12 +42,16 @@ def pid_exists(pid: int) -> bool:
     return True
 
 
+_KERNEL_THREAD = 0x0020_0000  # PF_KTHREAD among a process's flags.
+
 if sys.platform == "linux":
 
     def look_up(pid: int) -> Entry | None:
         """The live process of this pid; None if there is none. A zombie has ended."""
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            # The folder's own owner is root for a program that may not be looked into.
+            status = Path(f"/proc/{pid}/status").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             return None
         # The second field is the program's name in parentheses and may hold anything.
@@ -58,6 +65,8 @@ if sys.platform == "linux":
         return Entry(
             pid=pid,
             parent=parent,
+            owner=int(status.partition("\nUid:")[2].split(maxsplit=2)[1]),  # The effective one.
+            kernel=bool(int(fields[6]) & _KERNEL_THREAD),
             paused=state == "T",
             started=f"{started_ticks}@{boot}",
             age_s=time.clock_gettime(time.CLOCK_BOOTTIME) - started_s,
@@ -80,7 +89,7 @@ else:
 
     def _ps(*which: str) -> list[Entry]:
         answer = subprocess.run(
-            ["/bin/ps", *which, "-o", "pid=,ppid=,state=,lstart="],
+            ["/bin/ps", *which, "-o", "pid=,ppid=,uid=,state=,lstart="],
             capture_output=True,
             text=True,
             check=False,
@@ -88,13 +97,15 @@ else:
         )
         entries = []
         for line in answer.stdout.splitlines():
-            pid, parent, state, started = line.split(maxsplit=3)
+            pid, parent, owner, state, started = line.split(maxsplit=4)
             started_s = calendar.timegm(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y"))
             if not state.startswith("Z"):
                 entries.append(
                     Entry(
                         pid=int(pid),
                         parent=int(parent),
+                        owner=int(owner),
+                        kernel=False,
                         paused=state.startswith("T"),
                         started=started.strip(),
                         age_s=time.time() - started_s,

@@ -13,9 +13,11 @@ else about it, is in the `Launch` that is kept for the pid file.
 import contextlib
 import fcntl
 import os
+import re
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -37,6 +39,7 @@ _FOREIGN_PID_FILE_SLACK_S = 2.0
 # start again while its predecessor lies about as a zombie. The outer one ends at once, so that the
 # server has nothing to do with the process that started it.
 _ORPHAN = """exec 3<&0; (sh -c 'echo $$ >&3; exec "$@" 3>&-' sh "$@"; :) &"""
+_PID = re.compile(r"[0-9]{1,10}")
 _BURIAL_TIMEOUT_S = 0.5
 _PAUSE_TIMEOUT_S = 5.0
 # A foreign server that notes its pid does so early; a command that starts one may take its time.
@@ -142,13 +145,23 @@ class Process:
 
 
 def running(pid_file: Path) -> Process | None:
-    """The live process that a pid file speaks of; None if there is none, or the file is stale."""
+    """
+    The live process that a pid file speaks of; None if there is none, or the file is stale.
+
+    Raises PerfchaosError where the file names a process that is not its owner's to control, or one
+    that is nobody's to control from here: this process, its ancestors, the kernel's.
+    """
     try:
-        written_s = pid_file.stat().st_mtime
+        facts = pid_file.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise _untrusted(pid_file, "it is no file")
+        written_s = facts.st_mtime
         lines = _noted(pid_file).splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    if not lines or not lines[0].strip().isdigit():
+    except PermissionError as error:
+        raise _untrusted(pid_file, "it may not be read by this user") from error
+    if not lines or not _PID.fullmatch(lines[0].strip()):
         return None
     entry = look_up(int(lines[0]))
     if entry is None:
@@ -157,7 +170,10 @@ def running(pid_file: Path) -> Process | None:
         same = lines[1] == f"started {entry.started}"
     else:
         same = time.time() - entry.age_s <= written_s + _FOREIGN_PID_FILE_SLACK_S
-    return _process(entry) if same else None
+    if not same:
+        return None
+    _require_controllable(pid_file, entry)
+    return _process(entry)
 
 
 def start(launch: Launch, pid_file: Path) -> Process:
@@ -182,6 +198,7 @@ def start_again(pid_file: Path, *, emptied: bool = False) -> Process:
     with _one_starter(launch, pid_file):
         if process := running(pid_file):
             return process
+        _require_program(launch)
         if emptied:
             _delete_data(launch, pid_file)
         return _start_foreign(launch, pid_file) if launch.foreign else _start(launch, pid_file)
@@ -267,13 +284,52 @@ def _one_starter(launch: Launch, pid_file: Path) -> Iterator[None]:
         yield
 
 
-def _delete_data(launch: Launch, pid_file: Path) -> None:
+def _require_controllable(pid_file: Path, entry: Entry) -> None:
+    """A pid file gives no more power than whoever wrote it has; a symbolic link no more either."""
+    owners = {pid_file.lstat().st_uid, pid_file.stat().st_uid} - {0}
+    if owners - {entry.owner}:
+        raise _untrusted(
+            pid_file, f"process {entry.pid} in it is not of the user that the file belongs to"
+        )
+    if entry.pid == 1 or entry.kernel:
+        raise _untrusted(pid_file, f"process {entry.pid} in it is the system's own")
+    ours = look_up(os.getpid())
+    while ours is not None:
+        if ours.pid == entry.pid:
+            raise _untrusted(
+                pid_file, f"process {entry.pid} in it is perfchaos itself or what started it"
+            )
+        ours = look_up(ours.parent) if ours.parent else None
+
+
+def _untrusted(pid_file: Path, why: str) -> PerfchaosError:
+    return PerfchaosError(
+        f"{pid_file} is not believed: {why}",
+        next_step="correct 'control' in the target file: the server's own pid file, owned by the "
+        "server's user or by root",
+    )
+
+
+def _require_data(launch: Launch, pid_file: Path) -> Path:
+    """The folder whose data are deleted; raises PerfchaosError unless it may be."""
     if launch.data_dir is None:
         raise PerfchaosError(
             f"the data of {pid_file.stem} must not be deleted",
             next_step="start it with them",
         )
     folder = Path(launch.data_dir)
+    beside = pid_file.absolute().parent in folder.parents and ".." not in folder.parts
+    if folder.is_symlink() or not (launch.data_files or beside) or folder == Path("/"):
+        raise PerfchaosError(
+            f"the data in {folder} are not deleted: it is a symbolic link, the root, or not beside "
+            f"{pid_file}",
+            next_step=f"correct {launch_file(pid_file)}",
+        )
+    return folder
+
+
+def _delete_data(launch: Launch, pid_file: Path) -> None:
+    folder = _require_data(launch, pid_file)
     if not launch.data_files:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
@@ -283,8 +339,7 @@ def _delete_data(launch: Launch, pid_file: Path) -> None:
 
 
 def _start(launch: Launch, pid_file: Path) -> Process:
-    if shutil.which(launch.argv[0]) is None:
-        raise PerfchaosError(f"there is no program {launch.argv[0]}", next_step="install it")
+    _require_program(launch)
     launch.write(pid_file)
     with pid_file.open("w") as noted:
         _run(launch, pid_file, noted)
@@ -293,6 +348,12 @@ def _start(launch: Launch, pid_file: Path) -> Process:
         raise _ended_at_once(launch)
     write_private(pid_file, f"{process.pid}\nstarted {process.started}\n")
     return process
+
+
+def _require_program(launch: Launch) -> None:
+    if not launch.argv or shutil.which(launch.argv[0]) is None:
+        name = launch.argv[0] if launch.argv else "without a name"
+        raise PerfchaosError(f"there is no program {name}", next_step="install it")
 
 
 def _start_foreign(launch: Launch, pid_file: Path) -> Process:
@@ -370,7 +431,7 @@ def _required(pid_file: Path) -> Process:
 def _noted(pid_file: Path) -> str:
     """The text of a pid file. An empty one that is new is about to be written by its server."""
     deadline_s = time.time() + 1.0
-    while not (text := pid_file.read_text()):
+    while not (text := pid_file.read_text(errors="replace")):
         if not 0.0 <= time.time() - pid_file.stat().st_mtime < 1.0 or time.time() >= deadline_s:
             break
         time.sleep(0.001)

@@ -1,6 +1,6 @@
 """Which process of this machine holds which end of a TCP connection, as far as we may look."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -32,6 +32,24 @@ def held() -> Sequence[Held]:
         for connection in connections
         if connection.laddr and connection.pid is not None
     ]
+
+
+def listening_ports(pids: Collection[int]) -> Collection[int] | None:
+    """The TCP ports that these processes listen on; None if we may not see that."""
+    ports = set()
+    for pid in pids:
+        try:
+            connections = psutil.Process(pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.Error:
+            return None
+        ports |= {
+            connection.laddr.port
+            for connection in connections
+            if connection.status == psutil.CONN_LISTEN
+        }
+    return ports
 
 
 def holder_of(port: int) -> str | None:

@@ -1,6 +1,7 @@
 """What killing and stopping a container have in common: it is down, and is started again."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from perfchaos.containers import ContainerEngine, ContainerState, EngineError
@@ -9,6 +10,7 @@ from perfchaos.faults.container import CALL_LANDS_WITHIN_S, Contained, Container
 from perfchaos.faults.fault import FaultVanished
 
 DATA_LABEL = "perfchaos.data"
+_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr")
 """The label whose value names the folder of a container that "emptied" deletes."""
 
 # A database that crashed may first have to read its log.
@@ -152,6 +154,11 @@ def prepare_start(of: Contained, *, emptied: bool, grace_s: int) -> StartContain
             next_step="create it without --rm",
         )
     folder = state.labels.get(DATA_LABEL)
+    if emptied and folder is not None and not _names_data(folder):
+        raise PerfchaosError(
+            f"the label {DATA_LABEL}={folder} of {of.container} names no folder of data",
+            next_step="name the full path of the one folder that may be emptied, such as /data",
+        )
     if emptied and folder is None:
         raise PerfchaosError(
             f"the data of {of.container} must not be deleted",
@@ -165,3 +172,10 @@ def prepare_start(of: Contained, *, emptied: bool, grace_s: int) -> StartContain
         emptied_folder=folder if emptied else None,
         grace_s=grace_s,
     )
+
+
+def _names_data(folder: str) -> bool:
+    """A full path below the root and outside what the system itself needs."""
+    parts = PurePosixPath(folder).parts
+    below = len(parts) > 1 and parts[0] == "/" and ".." not in parts
+    return below and parts[1] not in _SYSTEM and parts[1:] not in (("var",), ("var", "lib"))

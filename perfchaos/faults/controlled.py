@@ -9,6 +9,7 @@ from perfchaos.faults.services import Dependency, route_to, service
 from perfchaos.faults.witness import Route
 from perfchaos.launches import Launch, learn_launch
 from perfchaos.processes import Process, running
+from perfchaos.sockets import listening_ports
 
 if TYPE_CHECKING:
     from perfchaos.target import Target
@@ -45,6 +46,26 @@ class Controlled:
             )
         return process
 
+    def server(self) -> Process:
+        """
+        The process that runs now, seen to be the server: it listens at `route`.
+
+        Raises:
+            PerfchaosError: it does not run, or the pid file names another process.
+
+        """
+        process = self.process()
+        family = {member.pid for member in process.family()}
+        ports = listening_ports(family)
+        if ports is not None and self.route.port not in ports:
+            raise PerfchaosError(
+                f"process {process.pid} of {self.pid_file} does not listen on port "
+                f"{self.route.port}, where {self.dependency} is",
+                next_step=f"correct {self.dependency}.control or {self.dependency}.port in the "
+                "target file; a server in a container is controlled through docker: or compose:",
+            )
+        return process
+
     def startable(self) -> Launch:
         """
         How the server that runs now is started again, noted for whoever may have to.
@@ -53,7 +74,7 @@ class Controlled:
             PerfchaosError: it does not run, it is paused, or it cannot be told how.
 
         """
-        process, pid_file = self.process(), Path(self.pid_file)
+        process, pid_file = self.server(), Path(self.pid_file)
         learn_launch(pid_file, process.pid, self.start, data_dir=self.data)
         launch = Launch.read(pid_file)
         if process.paused():

@@ -47,7 +47,7 @@ class PausedProcess:
             PerfchaosError: it does not run, or is paused already.
 
         """
-        process = self.of.process()
+        process = self.of.server()
         if process.paused():
             raise PerfchaosError(
                 f"{self.of.dependency} (pid {process.pid}) is paused already",

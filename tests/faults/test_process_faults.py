@@ -76,10 +76,18 @@ def test_a_server_that_does_not_run_is_not_harmed(lab: Lab) -> None:
 def test_a_server_nobody_can_start_again_is_not_ended(tmp_path: Path) -> None:
     # As Redis does: it shows its name and its address, and nothing of its arguments.
     shown = ["redis-server *:6379", "-c", "input()"]
-    with subprocess.Popen(shown, executable=sys.executable, stdin=subprocess.PIPE) as bystander:
+    with (
+        socket.create_server((HOST, 0)) as listener,
+        subprocess.Popen(
+            shown,
+            executable=sys.executable,
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        ) as bystander,
+    ):
         pid_file = tmp_path / "service.pid"
         pid_file.write_text(f"{bystander.pid}\n")
-        route = Route(protocol="tcp", host=HOST, port=1)
+        route = Route(protocol="tcp", host=HOST, port=listener.getsockname()[1])
         service = Controlled(dependency="redis", pid_file=str(pid_file), route=route)
         with pytest.raises(PerfchaosError, match="does not show what it was started with"):
             EndedProcess(of=service, abruptly=True).prepare("run")

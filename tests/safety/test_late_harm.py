@@ -17,6 +17,7 @@ from perfchaos.launches import Launch
 from perfchaos.processes import Process
 from perfchaos.safety import Deadline, Lease, LeaseFile, heal_leftovers, lease_files
 from tests.lab import Lab
+from tests.ports import free_ports
 from tests.safety.test_injection import FAULTS, all_faults
 from tests.safety.test_leftovers import DEAD, left_by
 
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("state")
 
 # It says that it is ready to be told, and takes its time once it is.
 SLOW_TO_END = """
-import signal, sys, time
+import signal, socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[3])))
 def end(*_):
     time.sleep(float(sys.argv[1]))
     sys.exit()
@@ -61,8 +63,9 @@ def lands_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def slow_server(lab: Lab, tmp_path: Path) -> Iterator[EndedProcess]:
     """A server that needs two seconds for its shutdown, about to be shut down."""
     pid_file, ready = tmp_path / "slow.pid", tmp_path / "ready"
+    [port] = free_ports(1)
     launch = Launch(
-        argv=(sys.executable, "-c", SLOW_TO_END, "2", str(ready)),
+        argv=(sys.executable, "-c", SLOW_TO_END, "2", str(ready), str(port)),
         cwd=str(tmp_path),
         log=str(tmp_path / "slow.log"),
     )
@@ -70,7 +73,9 @@ def slow_server(lab: Lab, tmp_path: Path) -> Iterator[EndedProcess]:
     while not ready.exists():
         assert processes.running(pid_file) is not None
     try:
-        yield EndedProcess(of=replace(lab.controlled, pid_file=str(pid_file)), abruptly=False)
+        at = replace(lab.controlled.route, port=port)
+        of = replace(lab.controlled, pid_file=str(pid_file), route=at)
+        yield EndedProcess(of=of, abruptly=False)
     finally:
         processes.kill(pid_file)
 
