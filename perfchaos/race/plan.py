@@ -62,6 +62,7 @@ class RacePlan:
         """Raises InvalidInput with every mistake, a missing secret or CA file included."""
         found = self.mistakes()
         named = [r.signing.secret_env for r in self.race.requests() if r.signing is not None]
+        named += [h.env for request in self.race.requests() for h in request.secret_headers]
         if self.database.password_env is not None:
             named.append(self.database.password_env)
         found += [

@@ -87,7 +87,7 @@ def make_run_directory(runs: Path, *, title: str, started_at: datetime) -> RunDi
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-") or "run"
     path = runs / f"{started_at:%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(2)}"
     try:
-        path.mkdir(parents=True)
+        path.mkdir(mode=0o700, parents=True)
         _point_latest_at(path)
     except OSError as error:
         raise PerfchaosError(

@@ -34,9 +34,13 @@ from perfchaos.target.records import (
     Toxiproxy,
 )
 from perfchaos.target.templates import race_mistakes
-from perfchaos.workload.plan import RequestTemplate, Signing, url_mistakes
+from perfchaos.workload.plan import RequestTemplate, SecretHeader, Signing, url_mistakes
 
 type Document = Mapping[str, Any]
+
+# What fails at these is told by the schema alone: its own words quote the value, which may be a
+# secret that was written where a variable's name belongs.
+_QUOTING = ("type", "pattern", "format", "enum", "const", "anyOf", "not", "minLength")
 
 
 def find_target() -> Path:
@@ -100,9 +104,8 @@ def _read_yaml(path: Path) -> Document:
             next_step="set PERFCHAOS_TARGET to a target file that exists",
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())
         raise InvalidInput(
-            f"target file {path}", [f"it is not YAML ({what})"], next_step="correct it"
+            f"target file {path}", [f"it is not YAML ({_place(error)})"], next_step="correct it"
         ) from None
     if not isinstance(document, dict):
         raise InvalidInput(
@@ -113,6 +116,16 @@ def _read_yaml(path: Path) -> Document:
     return document
 
 
+def _place(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """Where it is wrong. Never how: the words of the parser quote the file, secrets and all."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"a character at {error.position}" if hasattr(error, "position") else "unreadable"
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
 def _validator() -> Draft202012Validator:
     schema = resources.files(__package__).joinpath("target.schema.json").read_text("utf-8")
     return Draft202012Validator(json.loads(schema))
@@ -120,7 +133,11 @@ def _validator() -> Draft202012Validator:
 
 def _describe(error: ValidationError) -> str:
     where = ".".join(str(step) for step in error.absolute_path)
-    return f"{where}: {error.message}" if where else error.message
+    said = error.message
+    if error.validator in _QUOTING:
+        said = f"it does not have the form that the schema asks for ({error.validator}"
+        said += ")" if error.validator in ("anyOf", "not") else f" {error.validator_value})"
+    return f"{where}: {said}" if where else said
 
 
 def _contradictions(document: Document) -> list[str]:
@@ -190,6 +207,7 @@ def _enter_secrets(path: Path) -> list[str]:
 
 def _unset_secrets(document: Document) -> list[str]:
     named = {
+        **_header_variables("webhook", document["webhook"]),
         "webhook.signing.secret_env": document["webhook"].get("signing", {}).get("secret_env"),
         **_race_secrets(document.get("race", {})),
         "redis.password_env": document.get("redis", {}).get("password_env"),
@@ -211,9 +229,19 @@ def _race_secrets(section: Document) -> dict[str, str | None]:
             for number, step in enumerate(section.get("set_up", []))
         },
     }
+    named: dict[str, str | None] = {}
+    for place, request in requests.items():
+        signing = request.get("signing", {})
+        named[f"race.{place}.signing.secret_env"] = signing.get("secret_env")
+        named |= _header_variables(f"race.{place}", request)
+    return named
+
+
+def _header_variables(place: str, request: Document) -> dict[str, str]:
     return {
-        f"race.{place}.signing.secret_env": request.get("signing", {}).get("secret_env")
-        for place, request in requests.items()
+        f"{place}.headers.{name}": value["env"]
+        for name, value in request.get("headers", {}).items()
+        if not isinstance(value, str)
     }
 
 
@@ -240,7 +268,16 @@ def _request(section: Document) -> RequestTemplate:
     return RequestTemplate(
         method=section.get("method", "POST"),
         url=section["url"],
-        headers=tuple(section.get("headers", {}).items()),
+        headers=tuple(
+            (name, value)
+            for name, value in section.get("headers", {}).items()
+            if isinstance(value, str)
+        ),
+        secret_headers=tuple(
+            SecretHeader(name=name, **value)
+            for name, value in section.get("headers", {}).items()
+            if not isinstance(value, str)
+        ),
         body=section.get("body", ""),
         signing=Signing(
             header=signing["header"],

@@ -1,12 +1,13 @@
 """
 What a workload is to do, as frozen records and as JSON.
 
-A plan holds no secret: signing names the environment variable that does. Reading is strict:
-unknown keys, wrong types and absurd values are all listed at once as InvalidInput.
+A plan holds no secret: signing and headers name the environment variables that do. Reading is
+strict: unknown keys, wrong types and absurd values are all listed at once as InvalidInput.
 """
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ IN_FLIGHT_MAX = 1_000_000
 TIMEOUT_MAX_S = 600.0
 _GRACE_S = 5.0
 _OWN_HEADERS = ("connection", "content-length", "expect", "transfer-encoding", "upgrade")
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -63,6 +65,42 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretHeader:
+    """
+    A header whose value is in the environment: `prefix` followed by the variable `env`.
+
+    With `basic_user` it is the Basic credentials (RFC 7617) of that user with that password.
+    """
+
+    name: str
+    env: str
+    prefix: str = ""
+    basic_user: str | None = None
+
+    def value(self, environment: Mapping[str, str] = os.environ) -> str:
+        """Its value; raises KeyError where the variable is not set."""
+        secret = environment[self.env]
+        if self.basic_user is None:
+            return self.prefix + secret
+        return "Basic " + b64encode(f"{self.basic_user}:{secret}".encode()).decode()
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with it, in words."""
+        found = _header_mistakes(self.name, self.prefix)
+        if self.basic_user is not None and (self.prefix or ":" in self.basic_user):
+            found.append(f"header {self.name}: a basic user has no prefix, and no colon in it")
+        return found
+
+    def unusable(self, environment: Mapping[str, str] = os.environ) -> str | None:
+        """Why it cannot be sent with what is in the environment; never the secret itself."""
+        if not environment.get(self.env):
+            return f"environment variable {self.env} for header {self.name} is not set"
+        if not _PRINTABLE.fullmatch(self.value(environment)):
+            return f"environment variable {self.env} holds more than printable ASCII on one line"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTemplate:
     """
     One request, to be sent again and again.
@@ -80,6 +118,7 @@ class RequestTemplate:
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
+    secret_headers: tuple[SecretHeader, ...] = ()
     signing: Signing | None = None
     acknowledged: tuple[int, ...] = (200, 201, 202, 204)
     acknowledged_when: str | None = None
@@ -105,6 +144,8 @@ class RequestTemplate:
             found.append("method CONNECT opens a tunnel and cannot be a request template")
         for name, value in self.headers:
             found += _header_mistakes(name, value)
+        for header in self.secret_headers:
+            found += header.mistakes()
         if self.signing is not None:
             found += self.signing.mistakes()
         statuses = (*self.acknowledged, *(self.refused or ()))
@@ -213,6 +254,8 @@ class Plan:
             found.append(
                 f"environment variable {signing.secret_env} with the signing key is not set"
             )
+        unusable = (header.unusable(environment) for header in self.request.secret_headers)
+        found += [why for why in unusable if why]
         if self.tls_ca_file is not None and not os.path.isfile(self.tls_ca_file):  # noqa: PTH113
             found.append(f"tls_ca_file {self.tls_ca_file} is not a file")
         if found:

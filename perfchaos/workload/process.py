@@ -57,8 +57,9 @@ def start_workload(
     """
     environment = os.environ if environment is None else environment
     plan.check(environment)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     plan_path = directory / "plan.json"
+    plan_path.touch(mode=0o600)
     plan_path.write_text(json.dumps(plan.to_json(), indent=1))
     with (directory / "workload.log").open("wb") as log:
         process = subprocess.Popen(

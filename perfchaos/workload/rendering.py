@@ -147,7 +147,11 @@ def _head(request: RequestTemplate) -> str:
     """Request line and headers, without those that depend on the body."""
     parts = urlsplit(request.url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    given = {name.lower() for name, _ in request.headers}
+    headers = [
+        *request.headers,
+        *((header.name, header.value()) for header in request.secret_headers),
+    ]
+    given = {name.lower() for name, _ in headers}
     lines = [f"{request.method} {path} HTTP/1.1"]
     if "host" not in given:
         lines.append(f"Host: {parts.netloc}")
@@ -155,5 +159,5 @@ def _head(request: RequestTemplate) -> str:
         lines.append("User-Agent: perfchaos")
     if "accept" not in given:
         lines.append("Accept: */*")
-    lines += [f"{name}: {value}" for name, value in request.headers]
+    lines += [f"{name}: {value}" for name, value in headers]
     return "".join(f"{line}\r\n" for line in lines)
