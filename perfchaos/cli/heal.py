@@ -67,11 +67,18 @@ def _heal_strays(
 
 def heal_first(command: str) -> None:
     """Whatever `perfchaos` is called for, heal what dead runs left before it."""
-    if command in ("heal", "stop"):
+    if command in ("heal", "stop", "up"):
         return  # They do so themselves, and say more about it.
-    for leftover in heal_leftovers(by=f"perfchaos {command}", settled=False):
+    heal_aside(command)
+
+
+def heal_aside(command: str) -> bool:
+    """Heal what dead runs left, told beside the command's own output; whether nothing is left."""
+    leftovers = heal_leftovers(by=f"perfchaos {command}", settled=False)
+    for leftover in leftovers:
         if leftover.healed or leftover.problems:
             _tell(leftover, aside=True)
+    return not any(leftover.problems for leftover in leftovers)
 
 
 def _tell(leftover: Leftover, *, aside: bool = False) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 import click
 
+from perfchaos.cli.heal import heal_aside
 from perfchaos.errors import PerfchaosError
+from perfchaos.safety.locks import under_way
 from perfchaos.stack import docker, embedded
 from perfchaos.stack.embedded import Standing
-from perfchaos.stack.home import stack_dir
+from perfchaos.stack.home import require_unused, stack_dir
 from perfchaos.stack.ports import HOST, read_ports
 from perfchaos.stack.reference_servers import PROFILES
+from perfchaos.stack.target_file import TARGET_NAME
 
 
 @click.command()
@@ -30,12 +33,17 @@ def up(profile: str | None, *, in_containers: bool) -> None:
     began_s = time.monotonic()
     _require_no_other(in_containers=in_containers)
     bring_up = docker.up if in_containers else embedded.up
-    started = bring_up(ports=read_ports(os.environ), profile=profile, tell=_tell)
+    started = bring_up(
+        ports=read_ports(os.environ), profile=profile, tell=_tell, used_by=under_way(TARGET_NAME)
+    )
     if not started:
         click.echo("already up")
     else:
         click.echo(f"up in {time.monotonic() - began_s:.1f} s: started {', '.join(started)}")
     click.echo(f"target file: {stack_dir() / 'target.yaml'}")
+    # Only now is there a Toxiproxy to heal at.
+    if not heal_aside("up"):
+        sys.exit(1)
 
 
 @click.command()
@@ -43,6 +51,7 @@ def up(profile: str | None, *, in_containers: bool) -> None:
 def down(*, keep_data: bool) -> None:
     """Take the reference system down, whatever state it is in."""
     began_s = time.monotonic()
+    require_unused(under_way(TARGET_NAME), "the stack would be taken down")
     take_down = docker.down if docker.is_here() else embedded.down
     if take_down(keep_data=keep_data, tell=_tell):
         click.echo(f"down in {time.monotonic() - began_s:.1f} s")

@@ -118,6 +118,21 @@ def claim(target: str, *, run_id: str) -> Claim:
     return Claim(descriptor)
 
 
+def under_way(target: str) -> str | None:
+    """The id of the run that has claimed `target`; None if none has. Changes nothing."""
+    try:
+        descriptor = os.open(_path(target, "run"), os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 200).decode(errors="replace").strip()
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _path(target: str, kind: str) -> Path:
     return state_dir() / "locks" / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', target)}.{kind}"
 

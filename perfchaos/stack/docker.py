@@ -20,7 +20,7 @@ from perfchaos.containers import ContainerEngine, ContainerState, engine_address
 from perfchaos.errors import PerfchaosError
 from perfchaos.launches import read_environment_file, write_private
 from perfchaos.stack.embedded import Settings, Standing
-from perfchaos.stack.home import Tell, alone, ensure_secrets, stack_dir, undisturbed
+from perfchaos.stack.home import Tell, alone, ensure_secrets, require_unused, stack_dir, undisturbed
 from perfchaos.stack.http import get
 from perfchaos.stack.ports import Ports, require_free
 from perfchaos.stack.postgres_server import DATABASE, USER
@@ -45,14 +45,15 @@ _STOP_TIMEOUT_S = 5
 _LOOK_S = 0.1
 
 
-def up(*, ports: Ports, profile: str | None, tell: Tell) -> list[str]:
+def up(*, ports: Ports, profile: str | None, tell: Tell, used_by: str | None = None) -> list[str]:
     """
     Bring the reference system up in containers, or complete it; the names of what was started.
 
     With `profile` None a stack that is up keeps its own and a new one is tuned. What did not get
     up at all is taken down again. Raises PerfchaosError (no engine, no image, a taken port, a
-    container that does not start).
+    container that does not start; or a run, `used_by`, is under way).
     """
+    require_unused(used_by, "containers might be created anew")
     with alone(tell) as home:
         before = _settings(home)
         running = {state.name for state in _containers(home) if state.running}

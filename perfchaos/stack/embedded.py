@@ -11,18 +11,18 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
 from perfchaos.launches import Launch, read_environment_file, write_private
-from perfchaos.stack.home import Tell, alone, ensure_secrets, stack_dir, undisturbed
+from perfchaos.stack.home import Tell, alone, ensure_secrets, require_unused, stack_dir, undisturbed
 from perfchaos.stack.ports import Ports, require_free
 from perfchaos.stack.postgres_server import discard_postgres, postgres_server
 from perfchaos.stack.redis_server import redis_server
 from perfchaos.stack.reference_servers import apply_schema, service_server, worker_server
-from perfchaos.stack.server import Server, log_file, secrets_file
+from perfchaos.stack.server import TAKEN_OVER, Server, log_file, secrets_file
 from perfchaos.stack.target_file import write_target
 from perfchaos.stack.toxiproxy_server import toxiproxy_server
 
@@ -49,13 +49,14 @@ class Standing:
     detail: str
 
 
-def up(*, ports: Ports, profile: str | None, tell: Tell) -> list[str]:
+def up(*, ports: Ports, profile: str | None, tell: Tell, used_by: str | None = None) -> list[str]:
     """
     Bring the reference system up, or complete it; returns the names of the servers it started.
 
-    Servers that run as wanted are left alone. With `profile` None a running stack keeps its own and
-    a new one is tuned. What this call started is taken down again if it does not get to its end.
-    Raises PerfchaosError (a missing program, a taken port, a server that does not start).
+    Servers that run as wanted are left alone, and under a run, `used_by`, all are. With `profile`
+    None a running stack keeps its own and a new one is tuned. What this call started is taken down
+    again if it does not get to its end. Raises PerfchaosError (a missing program, a taken port, a
+    server that does not start, a run that would be disturbed).
     """
     with alone(tell) as home:
         survivors = _running(home)
@@ -69,7 +70,7 @@ def up(*, ports: Ports, profile: str | None, tell: Tell) -> list[str]:
             shutil.rmtree(home / "logs", ignore_errors=True)
         wanted = Settings(ports=ports, profile=profile or (before.profile if before else "tuned"))
         try:
-            return _bring_up(home, wanted, tell)
+            return _bring_up(home, wanted, tell, used_by)
         except BaseException:
             with undisturbed():
                 _stop_all([file for file in home.glob("*.pid") if file not in survivors])
@@ -105,11 +106,14 @@ def look() -> list[Standing]:
         return list(pool.map(lambda server: _standing(home, settings, server), servers))
 
 
-def _bring_up(home: Path, settings: Settings, tell: Tell) -> list[str]:
+def _bring_up(home: Path, settings: Settings, tell: Tell, used_by: str | None) -> list[str]:
     ensure_secrets(home)
     (home / "logs").mkdir(exist_ok=True)
     *dependencies, service, worker = _servers(home, settings, tell)
     due = [server for server in (*dependencies, service, worker) if not _as_wanted(home, server)]
+    if due:
+        names = " and ".join(server.name for server in due)
+        require_unused(used_by, f"{names} would be started")
     _stop_all([server.pid_file(home) for server in due])
     require_free(settings.ports, [port for server in due for port in server.listens])
     write_private(home / "stack.json", json.dumps(asdict(settings), indent=2) + "\n")
@@ -140,7 +144,29 @@ def _servers(home: Path, settings: Settings, tell: Tell) -> list[Server]:
 def _as_wanted(home: Path, server: Server) -> bool:
     pid_file = server.pid_file(home)
     process = processes.running(pid_file)
-    return process is not None and not process.paused() and Launch.read(pid_file) == server.launch
+    return (
+        process is not None and not process.paused() and _same(Launch.read(pid_file), server.launch)
+    )
+
+
+def _same(runs: Launch, wanted: Launch) -> bool:
+    """
+    Whether a server runs as it is wanted, whatever shell asks.
+
+    Where its program was found and what it took over from the shell that started it, such as PATH,
+    do not make it another: a server that runs well is left alone.
+    """
+    first, second = (
+        replace(
+            launch,
+            argv=(Path(launch.argv[0]).name.rstrip("0123456789."), *launch.argv[1:]),
+            environment={
+                name: value for name, value in launch.environment.items() if name not in TAKEN_OVER
+            },
+        )
+        for launch in (runs, wanted)
+    )
+    return first == second
 
 
 def _start(servers: Sequence[Server], home: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from perfchaos.errors import PerfchaosError
 from perfchaos.launches import write_private
 from perfchaos.places import state_dir
 from perfchaos.stack.server import secrets_file
@@ -28,6 +29,15 @@ def ensure_secrets(home: Path) -> None:
     if not path.exists():
         write_private(
             path, "".join(f"{name}={secrets.token_urlsafe(32)}\n" for name in _SECRET_NAMES)
+        )
+
+
+def require_unused(used_by: str | None, what: str) -> None:
+    """Raises PerfchaosError if a run uses the stack: it would blame the target for `what`."""
+    if used_by is not None:
+        raise PerfchaosError(
+            f"{what} under run {used_by}, which is under way",
+            next_step="wait for it, or end it with 'perfchaos stop'",
         )
 
 

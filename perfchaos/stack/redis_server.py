@@ -1,6 +1,8 @@
 """Redis: append-only file, password, loopback."""
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from perfchaos.errors import PerfchaosError
@@ -19,9 +21,12 @@ def redis_server(stack_dir: Path, *, port: int, password: str) -> Server:
     """
     configuration = stack_dir / "redis.conf"
     data_dir = stack_dir / "redis"
+    program = find_redis()
 
     def prepare() -> None:
+        require_readable(data_dir, program)
         data_dir.mkdir(mode=0o700, exist_ok=True)
+        write_private(_maker(data_dir), f"{redis_version(program)} {program}\n")
         # In a file of the owner's: a password in argv could be read by everybody.
         write_private(configuration, _configuration(data_dir, port, password))
 
@@ -50,7 +55,7 @@ def redis_server(stack_dir: Path, *, port: int, password: str) -> Server:
         name="redis",
         listens=("redis",),
         launch=Launch(
-            argv=(find_redis(), str(configuration)),
+            argv=(program, str(configuration)),
             cwd=str(stack_dir),
             log=log_file(stack_dir, "redis"),
             environment=base_environment(),
@@ -59,6 +64,55 @@ def redis_server(stack_dir: Path, *, port: int, password: str) -> Server:
         prepare=prepare,
         problem=problem,
     )
+
+
+def require_readable(data_dir: Path, program: str) -> None:
+    """
+    See that `program` can read the data in a folder; a newer Redis reads an older one's.
+
+    Raises:
+        PerfchaosError: a newer Redis made them.
+
+    """
+    try:
+        made, maker = _maker(data_dir).read_text().split(maxsplit=1)
+    except (FileNotFoundError, ValueError):
+        return
+    version = redis_version(program)
+    if data_dir.exists() and _order(version) < _order(made):
+        raise PerfchaosError(
+            f"the data in {data_dir} are of Redis {made} ({maker.strip()}), which {program}, "
+            f"Redis {version}, cannot read",
+            next_step="put that redis-server first on PATH, or let 'perfchaos down' delete the data",
+        )
+
+
+def redis_version(program: str) -> str:
+    """The version a redis-server says it is (`8.2.3`); raises PerfchaosError if it says none."""
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=False, timeout=10
+        )
+        said = done.stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    found = re.search(r"\bv=(\d+\.\d+\.\d+)", said)
+    if found is None:
+        raise PerfchaosError(
+            f"{program} does not say its version ({said.strip()[:100]})",
+            next_step=f"try '{program} --version'",
+        )
+    return found[1]
+
+
+def _maker(data_dir: Path) -> Path:
+    """Which Redis last had the data in its hands; beside them, where no Redis looks."""
+    return data_dir.with_name(f"{data_dir.name}.version")
+
+
+def _order(version: str) -> tuple[int, ...]:
+    """Data formats change with the second number at most."""
+    return tuple(int(number) for number in version.split(".")[:2])
 
 
 def find_redis() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from perfchaos.launches import Launch
 
 # What of the environment of `perfchaos up` the servers see.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
+TAKEN_OVER = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Server:
 
 def base_environment() -> dict[str, str]:
     """The few variables every server gets."""
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {name: os.environ[name] for name in TAKEN_OVER if name in os.environ}
 
 
 def log_file(stack_dir: Path, name: str) -> str:

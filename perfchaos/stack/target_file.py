@@ -9,6 +9,7 @@ from perfchaos.stack.ports import HOST, Ports
 from perfchaos.stack.postgres_server import DATABASE, USER
 from perfchaos.stack.server import secrets_file
 
+TARGET_NAME = "reference"
 # What compose.yaml puts on every container that may be harmed.
 BLAST_RADIUS_LABEL = "perfchaos.blast-radius"
 
@@ -45,7 +46,7 @@ def write_target(stack_dir: Path, *, ports: Ports, project: str | None = None) -
 
     service = f"http://{HOST}:{ports.service}"
     target = {
-        "name": "reference",
+        "name": TARGET_NAME,
         "secrets_file": secrets_file(stack_dir).name,
         "webhook": {
             "method": "POST",
