@@ -83,7 +83,7 @@ def require_readable(data_dir: Path, program: str) -> None:
         raise PerfchaosError(
             f"the data in {data_dir} are of Redis {made} ({maker.strip()}), which {program}, "
             f"Redis {version}, cannot read",
-            next_step="put that redis-server first on PATH, or let 'perfchaos down' delete the data",
+            next_step="put that redis-server first on PATH, or delete the data: 'perfchaos down'",
         )
 
 
