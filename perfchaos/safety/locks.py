@@ -5,12 +5,16 @@ Both lie in the state directory, by the target's name. A claim dies with its pro
 """
 
 import fcntl
+import ipaddress
 import json
 import os
 import re
+import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.places import state_dir
@@ -32,14 +36,15 @@ class Lock:
 
 
 class Claim:
-    """One run's claim on a target: no other run may begin while it is held."""
+    """One run's claim on a target and its Toxiproxy: no other run may begin while it is held."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        self._descriptors = descriptors
 
     def release(self) -> None:
         """Let other runs begin."""
-        os.close(self._descriptor)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
 
 
 def lock(target: str, *, why: str) -> Lock:
@@ -93,15 +98,41 @@ def require_unlocked(target: str) -> None:
     raise Locked(f"target {target!r} is locked {by}", next_step="'perfchaos unlock' allows runs")
 
 
-def claim(target: str, *, run_id: str) -> Claim:
+def claim(target: str, *, run_id: str, toxiproxy_url: str | None = None) -> Claim:
     """
     Keep other runs off `target` until released, or until this process ends.
+
+    So are runs on targets of any other name that go through the same Toxiproxy: their faults would
+    be in each other's way.
 
     Raises:
         Locked: another run is under way on it.
 
     """
-    path = _path(target, "run")
+    held = [_held(_path(target, "run"), f"target {target!r}", run_id)]
+    if toxiproxy_url is not None:
+        path = _path(_server(toxiproxy_url), "toxiproxy")
+        try:
+            held.append(_held(path, f"the Toxiproxy at {toxiproxy_url}", run_id))
+        except BaseException:
+            os.close(held[0])
+            raise
+    return Claim(held)
+
+
+def _server(url: str) -> str:
+    """The same for every way to write one server's address."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = min(str(entry[4][0]) for entry in socket.getaddrinfo(host, port))
+        host = "loopback" if ipaddress.ip_address(found).is_loopback else found
+    except (OSError, ValueError):
+        pass  # It has no address from here: its name must do.
+    return f"{host}-{port}"
+
+
+def _held(path: Path, what: str, run_id: str) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -110,12 +141,12 @@ def claim(target: str, *, run_id: str) -> Claim:
         other = os.read(descriptor, 200).decode(errors="replace").strip()
         os.close(descriptor)
         raise Locked(
-            f"run {other} is under way on target {target!r}",
+            f"run {other} is under way on {what}",
             next_step="wait for it, or end it with 'perfchaos stop'",
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{run_id}\n".encode())
-    return Claim(descriptor)
+    return descriptor
 
 
 def under_way(target: str) -> str | None:

@@ -66,7 +66,8 @@ def protect(
 
     """
     require_harmable(target)
-    claimed = claim(target.name, run_id=run_id)
+    toxiproxy_url = target.toxiproxy.url if target.toxiproxy is not None else None
+    claimed = claim(target.name, run_id=run_id, toxiproxy_url=toxiproxy_url)
     try:
         problems = [
             problem

@@ -40,3 +40,29 @@ def test_two_runs_do_not_harm_the_same_target(state: Path) -> None:
     claim("other", run_id="run-2").release()
     first.release()
     claim("acme", run_id="run-2").release()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "excluded"),
+    [
+        ("http://127.0.0.1:8474", "http://127.0.0.1:8474", True),
+        ("http://127.0.0.1:8474", "http://localhost:8474/", True),
+        ("http://127.0.0.1:8474", "http://127.0.0.1:8475", False),
+        ("http://192.0.2.1:8474", "http://192.0.2.2:8474", False),
+        ("http://192.0.2.1", "http://192.0.2.1:80", True),
+        ("http://127.0.0.1:8474", None, False),
+    ],
+)
+def test_two_targets_with_one_toxiproxy_exclude_each_other(
+    state: Path, first: str, second: str | None, excluded: bool
+) -> None:
+    del state
+    held = claim("acme", run_id="run-1", toxiproxy_url=first)
+    if excluded:
+        with pytest.raises(Locked, match="run run-1 is under way on the Toxiproxy"):
+            claim("other", run_id="run-2", toxiproxy_url=second)
+        claim("other", run_id="run-2").release()  # Its own claim was let go.
+    else:
+        claim("other", run_id="run-2", toxiproxy_url=second).release()
+    held.release()
+    claim("other", run_id="run-2", toxiproxy_url=second).release()
