@@ -61,11 +61,11 @@ def lands_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def slow_server(lab: Lab, tmp_path: Path) -> Iterator[EndedProcess]:
-    """A server that needs two seconds for its shutdown, about to be shut down."""
+    """A server that needs longer for its shutdown than a signal is in doubt."""
     pid_file, ready = tmp_path / "slow.pid", tmp_path / "ready"
     [port] = free_ports(1)
     launch = Launch(
-        argv=(sys.executable, "-c", SLOW_TO_END, "2", str(ready), str(port)),
+        argv=(sys.executable, "-c", SLOW_TO_END, "4.5", str(ready), str(port)),
         cwd=str(tmp_path),
         log=str(tmp_path / "slow.log"),
     )
