@@ -66,7 +66,7 @@ def proxied(target: "Target", dependency: Dependency) -> Proxied:
         dependency=dependency,
         proxy=proxy,
         toxiproxy=address,
-        route=route_to(target, dependency, host=_host(state, address), port=_port(state)),
+        route=route_to(target, dependency, host=_host(state, address), port=port_of(state)),
     )
 
 
@@ -90,6 +90,28 @@ def proxies_elsewhere(target: "Target") -> list[str]:
         if section is not None and section.proxy in known
         if (complaint := _elsewhere(section, known[section.proxy]))
     ]
+
+
+def siblings_of(on: Proxied) -> tuple[ProxyState, ...]:
+    """
+    The other proxies of the same Toxiproxy server that lead where this one leads.
+
+    Raises:
+        ToxiproxyError: the server does not answer, or does not know the proxy any more.
+
+    """
+    with ToxiproxyServer(on.toxiproxy) as server:
+        own, others = server.proxy(on.proxy), server.proxies()
+    return tuple(
+        other
+        for other in others
+        if other.name != own.name and _same_place(other.upstream, own.upstream)
+    )
+
+
+def port_of(state: ProxyState) -> int:
+    """Where a proxy listens."""
+    return int(state.listen.rpartition(":")[2])
 
 
 def toxiproxy_of(target: "Target") -> ToxiproxyAddress:
@@ -133,6 +155,13 @@ def _elsewhere(section: "Redis | Postgres", state: ProxyState) -> str | None:
     return f"proxy {state.name!r} leads to {state.upstream}, not to {own}"
 
 
+def _same_place(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    return port == other_port and not _addresses(host).isdisjoint(_addresses(other_host))
+
+
 def _addresses(host: str) -> set[str]:
     try:
         return {str(entry[4][0]) for entry in socket.getaddrinfo(host.strip("[]"), None)}
@@ -144,7 +173,3 @@ def _host(state: ProxyState, address: ToxiproxyAddress) -> str:
     """Where to connect to: a proxy that listens everywhere is reached where its API is."""
     host = state.listen.rpartition(":")[0].strip("[]")
     return address.host if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here
-
-
-def _port(state: ProxyState) -> int:
-    return int(state.listen.rpartition(":")[2])

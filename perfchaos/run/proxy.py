@@ -32,7 +32,7 @@ def behind_proxy(scene: Scene, dependency: Dependency) -> Proxied:
     if scene.net.rehearse is not None:
         return on  # There is no load yet, and so nobody who must come through it.
     try:
-        found = clients_of(target, on.route)
+        found = clients_of(target, on)
     except PerfchaosError as error:
         logger.info("Who comes past the proxy %r cannot be told: %s", on.proxy, error)
         return on
