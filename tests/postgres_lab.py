@@ -13,11 +13,20 @@ from psycopg import pq
 from perfchaos import processes
 from perfchaos.faults import Controlled, Route
 from perfchaos.postgres_client import Connection, Login, connect, ping
-from perfchaos.stack.postgres_server import DATABASE, USER, postgres_home, postgres_server
+from perfchaos.stack.postgres_server import (
+    DATABASE,
+    USER,
+    _run_single,
+    find_postgres,
+    postgres_home,
+    postgres_server,
+    unprivileged_account,
+)
 from tests.ports import free_ports
 
 HOST = "127.0.0.1"
 PASSWORD_ENV = "POSTGRES_LAB_PASSWORD"
+SUPERUSER = "superuser"
 _READY_WITHIN_S = 30.0
 
 
@@ -61,6 +70,10 @@ class PostgresLab:
         connection.execute("SELECT set_config('application_name', %s, false)", [name])
         return connection
 
+    def superuser(self) -> Connection:
+        """A session of the server's superuser."""
+        return connect(replace(self.login, user=SUPERUSER))
+
 
 @contextmanager
 def open_postgres_lab(folder: Path) -> Iterator[PostgresLab]:
@@ -70,6 +83,12 @@ def open_postgres_lab(folder: Path) -> Iterator[PostgresLab]:
     os.environ[PASSWORD_ENV] = "in the laboratory"
     server = postgres_server(folder, port=port, password=os.environ[PASSWORD_ENV])
     server.prepare()
+    _run_single(
+        find_postgres(unprivileged_account()).postgres,
+        unprivileged_account(),
+        postgres_home(folder) / "data",
+        f"CREATE ROLE {SUPERUSER} SUPERUSER LOGIN PASSWORD '{os.environ[PASSWORD_ENV]}'\n",
+    )
     # Few slots are soon taken, and what nobody waits for stays in memory for long.
     few, lazy = ("-c", "max_connections=20"), ("-c", "wal_writer_delay=10s")
     launch = replace(server.launch, argv=(*server.launch.argv, *few, *lazy))

@@ -2,9 +2,9 @@
 Holds every connection that a Postgres gives: `python -m perfchaos.faults.connection_holder`.
 
 The standard variables (PGHOST, …) say which one. It connects until it is turned away, says so on
-stdout, and goes on for as long as its stdin stays open. Told to `evict`, it also ends the target's
-own sessions and takes their places, again and again, as a client does that leaks connections faster
-than a pool renews its own.
+stdout, and goes on for as long as its stdin stays open. Told to `evict`, it also ends the sessions
+of the database, whoever's they are, and takes their places, again and again, as a client does that
+leaks connections faster than a pool renews its own.
 """
 
 import os
@@ -14,13 +14,11 @@ import time
 
 import psycopg
 
-type Sessions = list[psycopg.Connection[tuple[object, ...]]]
+from perfchaos.faults.postgres_sessions import end_sessions
+from perfchaos.postgres_client import Connection
 
-_EVICT = """
-    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE usename = current_user AND backend_type = 'client backend'
-      AND application_name NOT LIKE 'perfchaos%'
-"""
+type Sessions = list[Connection]
+
 _PAUSE_S = 0.05
 # A target that reconnects at once is found again in every round.
 _ROUNDS_MAX = 5
@@ -55,8 +53,7 @@ def _evict(held: Sessions) -> int:
     """End the target's sessions over one of ours; how many they were."""
     while held:
         try:
-            row = held[0].execute(_EVICT).fetchone()
-            return int(str(row[0])) if row else 0
+            return end_sessions(held[0])
         except psycopg.OperationalError:
             held.pop(0).close()  # Somebody ended it.
     return 0

@@ -17,6 +17,7 @@ from typing import ClassVar
 from perfchaos import processes
 from perfchaos.errors import PerfchaosError
 from perfchaos.faults.fault import FaultVanished, Reach
+from perfchaos.faults.postgres_sessions import require_endable
 from perfchaos.faults.witness import Symptom
 from perfchaos.launches import write_private
 from perfchaos.places import state_dir
@@ -31,8 +32,8 @@ class HeldConnections:
     """
     Every connection that the server of `login` still gives, held.
 
-    With `evict` the target's own sessions are ended as well and their places taken; without, a
-    target keeps what it has and cannot get more.
+    With `evict` all sessions of the database are ended as well and their places taken, whatever
+    role they are of; without, a target keeps what it has and cannot get more.
     """
 
     login: Login
@@ -63,11 +64,13 @@ class HeldConnections:
         See that there are slots to take; changes nothing.
 
         Raises:
+            NotReached: some of the sessions to be ended may not be.
             PerfchaosError: the server turns us away already.
 
         """
-        with connected(self.login, "its connections"):
-            pass
+        with connected(self.login, "its connections") as connection:
+            if self.evict:
+                require_endable(connection, self.login)
         return EndHolder(pid_file=str(state_dir() / "holders" / f"{run_id}.pid"))
 
     def harm(self, undo: "EndHolder") -> None:

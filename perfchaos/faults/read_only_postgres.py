@@ -5,6 +5,10 @@ As after a failover to a server that nobody promoted, or with a disk that an ope
 The owner of a database may set it read-only for new sessions, so one database is harmed and not
 the whole cluster, and no superuser is needed; the sessions of old are ended (57P01), and those
 that come in their place read and cannot write (25006).
+
+It is for every role. A role that has a setting of its own, or whose sessions we may not end, would
+go on writing: then nothing is done, and the role is named. A session that makes itself writable
+again is found when it writes.
 """
 
 from dataclasses import dataclass
@@ -15,10 +19,15 @@ from psycopg import sql
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.faults.fault import FaultVanished, Reach
+from perfchaos.faults.postgres_sessions import (
+    NotReached,
+    end_sessions,
+    require_endable,
+    writers,
+)
 from perfchaos.faults.witness import Symptom
 from perfchaos.postgres_client import (
     ANSWER_TIMEOUT_S,
-    APPLICATION_NAME,
     PROOF_OF_WRITING,
     Connection,
     Login,
@@ -36,10 +45,13 @@ _PREVIOUS = """
     WHERE setrole = 0 AND split_part(setting, '=', 1) = %s
       AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_END_SESSIONS = """
-    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user
-      AND backend_type = 'client backend' AND application_name NOT LIKE %s
+_OVERRULING = """
+    SELECT DISTINCT ON (rolname) rolname, NOT split_part(setting, '=', 2)::boolean
+    FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS setting
+    WHERE split_part(setting, '=', 1) = %s AND rolcanlogin
+      AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND has_database_privilege(rolname, current_database(), 'CONNECT')
+    ORDER BY rolname, setdatabase DESC
 """
 
 
@@ -74,6 +86,7 @@ class ReadOnlyPostgres:
         Note the setting as it is, and see that it can be changed; changes nothing.
 
         Raises:
+            NotReached: some role would stay writable.
             PerfchaosError: the user does not own the database, or it is read-only already.
 
         """
@@ -94,19 +107,38 @@ class ReadOnlyPostgres:
                     f"{self.login} is read-only already, so making it so shows nothing",
                     next_step="make it writable first",
                 )
+            self._require_nobody_overrules(connection)
+            require_endable(connection, self.login)
         return MakeWritable(login=self.login, previous=row[0] if row else None)
 
     def harm(self, undo: "MakeWritable") -> None:
         """Set it, end the sessions that do not know of it, and see that a new one cannot write."""
         with connected(self.login, _ABOUT) as connection:
             _set(connection, self.login.database, "on")
-            connection.execute(_END_SESSIONS, [f"{APPLICATION_NAME}%"])
+            require_endable(connection, self.login)  # Others may have come meanwhile.
+            end_sessions(connection)
         with connected(self.login, _ABOUT) as connection:
             if _writable(connection):
                 raise PerfchaosError(
                     f"{self.login} takes writes although it was made read-only",
                     next_step=f"see whether the user {undo.login.user!r} has a setting of its own",
                 )
+
+    def _require_nobody_overrules(self, connection: Connection) -> None:
+        """See that no role has a setting of its own, which would overrule the database's."""
+        found = connection.execute(_OVERRULING, [_SETTING]).fetchall()
+        writable = [role for role, stays_writable in found if stays_writable]
+        if writable:
+            named = ", ".join(repr(role) for role in writable)
+            raise NotReached(
+                f"the database {self.login.database!r} made read-only would stay writable for "
+                f"{named}, by a setting of its own",
+                next_step="; ".join(
+                    f"ALTER ROLE {role} RESET {_SETTING} (or ALTER ROLE {role} IN DATABASE "
+                    f"{self.login.database} RESET {_SETTING})"
+                    for role in writable
+                ),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +159,20 @@ class MakeWritable:
         return ANSWER_TIMEOUT_S
 
     def see_it_in_force(self) -> None:
-        """See that the setting still is as it was made."""
+        """See that the setting still is as it was made, and that nobody writes in spite of it."""
         with connected(self.login, _ABOUT, options=_WRITABLE) as connection:
-            value = self._value(connection)
+            value, writing = self._value(connection), writers(connection)
         if value != "on":
             raise FaultVanished(
                 f"{_SETTING} of database {self.login.database!r} is "
                 f"{'reset' if value is None else repr(value)}, no longer 'on'",
                 next_step="find out who else changes it during the run",
+            )
+        if writing is not None:
+            raise NotReached(
+                f"sessions of {writing} write to the database {self.login.database!r} although it "
+                "is read-only",
+                next_step=f"see whether they set {_SETTING} themselves when they connect",
             )
 
     def replay(self) -> None:
@@ -148,7 +186,8 @@ class MakeWritable:
             if self._value(connection) == self.previous:
                 return
             _set(connection, self.login.database, "no" if self.previous != "no" else "false")
-            connection.execute(_END_SESSIONS, [f"{APPLICATION_NAME}%"])
+            end_sessions(connection)
+            require_endable(connection, self.login)  # Else some stay read-only.
             _set(connection, self.login.database, self.previous)
         with connected(self.login, _ABOUT) as connection:
             if not _writable(connection):

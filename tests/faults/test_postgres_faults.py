@@ -1,8 +1,10 @@
 """The faults that only Postgres has, done to a real one."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -16,9 +18,10 @@ from perfchaos.faults.ended_postgres import DidNotComeBack, EndedPostgres, Endin
 from perfchaos.faults.ended_process import StartProcess
 from perfchaos.faults.fault import FaultVanished, Undo
 from perfchaos.faults.held_connections import EndHolder, HeldConnections
+from perfchaos.faults.postgres_sessions import NotReached
 from perfchaos.faults.read_only_postgres import MakeWritable, ReadOnlyPostgres
 from perfchaos.faults.toxiproxy_client import ProxyState, ToxiproxyAddress
-from perfchaos.postgres_client import PROOF_OF_WRITING, connect
+from perfchaos.postgres_client import PROOF_OF_WRITING, Connection, Login, connect
 from perfchaos.processes import Process
 from tests.postgres_lab import PostgresLab
 
@@ -154,12 +157,133 @@ def test_read_only_undo_that_was_killed_half_way_is_done_by_the_next(
     with postgres.client() as stale:
         stale.execute("SELECT 1")
         with monkeypatch.context() as patched:
-            patched.setattr("perfchaos.faults.read_only_postgres._END_SESSIONS", "SELECT 1/0, %s")
-            with pytest.raises(Exception, match="zero"):
+            patched.setattr("perfchaos.faults.read_only_postgres.end_sessions", _killed)
+            with pytest.raises(KeyboardInterrupt):
                 undo.replay()
         undo.replay()
         with pytest.raises(psycopg.OperationalError):
             stale.execute("SELECT 1")  # It would have been refused every write from now on.
+
+
+def _killed(_: object) -> int:
+    raise KeyboardInterrupt
+
+
+APPLICATION = "application"
+
+
+@pytest.fixture
+def application(postgres: PostgresLab) -> Iterator[Login]:
+    """The login of an application that does not own the database it writes to."""
+    with postgres.superuser() as admin:
+        admin.execute(f"CREATE ROLE {APPLICATION} LOGIN PASSWORD 'in the laboratory'".encode())
+        admin.execute("CREATE TABLE of_all (number int)")
+        admin.execute("GRANT ALL ON of_all TO PUBLIC")
+        yield replace(postgres.login, user=APPLICATION)
+        admin.execute("DROP TABLE of_all")
+        admin.execute(f"DROP OWNED BY {APPLICATION}".encode())
+        admin.execute(f"DROP ROLE {APPLICATION}".encode())
+
+
+@contextmanager
+def at_work(login: Login) -> Iterator[Connection]:
+    with connect(login) as session:
+        session.execute("SET application_name = 'at work'")
+        session.execute("INSERT INTO of_all VALUES (1)")
+        yield session
+
+
+@contextmanager
+def allowed_to_end_sessions(postgres: PostgresLab) -> Iterator[None]:
+    with postgres.superuser() as admin:
+        admin.execute(f"GRANT pg_signal_backend TO {postgres.login.user}".encode())
+        yield
+        admin.execute(f"REVOKE pg_signal_backend FROM {postgres.login.user}".encode())
+
+
+def test_read_only_is_for_every_role(postgres: PostgresLab, application: Login) -> None:
+    fault = ReadOnlyPostgres(login=postgres.login)
+    with allowed_to_end_sessions(postgres), at_work(application) as session:
+        undo = fault.prepare("run")
+        try:
+            fault.harm(undo)
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("INSERT INTO of_all VALUES (2)")
+            with (
+                pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+                connect(application) as again,
+            ):
+                again.execute("INSERT INTO of_all VALUES (3)")
+            with connect(application) as stale:
+                stale.execute("SET application_name = 'came during the fault'")
+                from_another_process(undo).replay()
+                with pytest.raises(psycopg.OperationalError):
+                    stale.execute("SELECT 1")  # It would have been refused every write.
+        finally:
+            undo.replay()
+        with at_work(application):
+            pass
+
+
+@pytest.mark.parametrize("fault", [ReadOnlyPostgres, partial(HeldConnections, evict=True)])
+def test_sessions_that_may_not_be_ended_are_named_before_any_harm(
+    postgres: PostgresLab, application: Login, fault: type[ReadOnlyPostgres]
+) -> None:
+    with at_work(application):
+        with pytest.raises(NotReached, match=rf"sessions of '{APPLICATION}' \(1\)"):
+            fault(login=postgres.login).prepare("run")
+    with allowed_to_end_sessions(postgres), postgres.superuser() as admin:
+        admin.execute("SET application_name = 'a person'")
+        with pytest.raises(NotReached, match=r"sessions of 'superuser' \(1\)"):
+            fault(login=postgres.login).prepare("run")
+
+
+@pytest.mark.parametrize(
+    ("own", "in_database", "stays_writable"),
+    [
+        (None, None, False),
+        ("off", None, True),
+        ("f", None, True),
+        ("on", None, False),
+        (None, "off", True),
+        ("on", "off", True),
+        ("off", "on", False),
+    ],
+)
+def test_a_role_with_a_setting_of_its_own_is_named_before_any_harm(
+    postgres: PostgresLab,
+    application: Login,
+    own: str | None,
+    in_database: str | None,
+    stays_writable: bool,
+) -> None:
+    name, setting = postgres.login.database, "default_transaction_read_only"
+    with postgres.superuser() as admin:
+        for where, value in (("", own), (f" IN DATABASE {name}", in_database)):
+            if value is not None:
+                admin.execute(f"ALTER ROLE {APPLICATION}{where} SET {setting} = {value}".encode())
+    told = pytest.raises(NotReached, match=f"stay writable for '{APPLICATION}'")
+    with told if stays_writable else nullcontext():
+        ReadOnlyPostgres(login=postgres.login).prepare("run")
+
+
+def test_a_session_that_makes_itself_writable_is_found_when_it_writes(
+    postgres: PostgresLab, application: Login
+) -> None:
+    fault = ReadOnlyPostgres(login=postgres.login)
+    with allowed_to_end_sessions(postgres):
+        undo = fault.prepare("run")
+        fault.harm(undo)
+        try:
+            undo.see_it_in_force()
+            with connect(application, options="-c default_transaction_read_only=off") as session:
+                session.execute("SET application_name = 'disobedient'")
+                with session.transaction():
+                    session.execute("INSERT INTO of_all VALUES (4)")
+                    with pytest.raises(NotReached, match=rf"'{APPLICATION}' \(1\) write"):
+                        undo.see_it_in_force()
+        finally:
+            undo.replay()
 
 
 def test_read_only_and_held_connections_taken_away_are_noticed(postgres: PostgresLab) -> None:
