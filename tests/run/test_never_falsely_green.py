@@ -69,13 +69,13 @@ def fake_toxiproxy(stack: Stack, *, broken: bool) -> Iterator[str]:
         name: {
             "name": name,
             "listen": f"127.0.0.1:{port}",
-            "upstream": "127.0.0.1:1",
+            "upstream": f"127.0.0.1:{upstream}",
             "enabled": True,
             "toxics": [],
         }
-        for name, port in (
-            ("redis", stack.ports.redis_proxy),
-            ("postgres", stack.ports.postgres_proxy),
+        for name, port, upstream in (
+            ("redis", stack.ports.redis_proxy, stack.ports.redis),
+            ("postgres", stack.ports.postgres_proxy, stack.ports.postgres),
         )
     }
     thread = threading.Thread(target=server.serve_forever)
@@ -140,7 +140,8 @@ def test_too_few_samples_prove_nothing(chaos: Chaos) -> None:
 
 def test_postgres_cannot_be_asked_for_the_ledger(chaos: Chaos) -> None:
     target = chaos.target
-    target["postgres"]["port"] = UNUSED_PORT
+    upstream = f"127.0.0.1:{target['postgres']['port']}"
+    target["postgres"] |= {"port": UNUSED_PORT, "upstream": upstream}
     ended = chaos.run("redis-timeout.yaml", target=target)
     assert ended.exit_code == 1
     assert "cannot be asked for the ledger" in " ".join(ended.verdict["reasons"])

@@ -151,7 +151,9 @@ def test_a_cluster_that_redirects_past_the_proxy(chaos: Chaos, tmp_path: Path) -
         own_all_slots(client)
         client.xgroup_create("orders:queue", "workers", mkstream=True)
         target = chaos.target
-        target["redis"] |= {"port": _port(client)}
+        # As if its proxy led to the cluster: Toxiproxy calls the server by another name.
+        upstream = f"127.0.0.1:{chaos.stack.ports.redis}"
+        target["redis"] |= {"port": _port(client), "upstream": upstream}
         del target["redis"]["password_env"]
         ended = chaos.run("redis-refused.yaml", target=target)
     assert ended.exit_code == 1
