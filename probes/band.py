@@ -13,6 +13,11 @@ samples it takes to prove anything:
         func: at_most
         arguments: {excellent: 0, good: 0.01, warn: 0.2, samples_min: 1000}
 
+Without `samples_min` it follows from the limits of a share, such as an error ratio: so many that,
+with 95 % confidence, one would have been otherwise if the limit were broken. That is 299 for one in
+a hundred and 2,995 for one in a thousand. A share of fewer samples is in the best band that they
+can prove, and unknown where they prove none; the verdict says how many it would take.
+
 The hypothesis holds while every measurement is excellent, good or warn. Beyond the last limit is
 critical; too few samples, or none, is unknown; both deviate. An exception in a tolerance is a
 deviation too, so a mistake here fails closed. What is measured of a thing that the target does not
@@ -30,7 +35,7 @@ def at_most(
     excellent: float | None = None,
     good: float | None = None,
     warn: float | None = None,
-    samples_min: int = 1,
+    samples_min: int | None = None,
 ) -> bool:
     """Whether every measurement in `value` keeps the last of these upper limits."""
     limits = Limits(
@@ -44,7 +49,7 @@ def at_least(
     excellent: float | None = None,
     good: float | None = None,
     warn: float | None = None,
-    samples_min: int = 1,
+    samples_min: int | None = None,
 ) -> bool:
     """Whether every measurement in `value` keeps the last of these lower limits."""
     limits = Limits(

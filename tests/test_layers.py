@@ -27,7 +27,7 @@ ORDER = (
     ("perfchaos.recording",),
     ("perfchaos.timeline", "perfchaos.processes", "perfchaos.containers"),
     ("perfchaos.process_table", "perfchaos.sockets", "perfchaos.launches"),
-    ("perfchaos.places", "perfchaos.errors", "perfchaos.sqlstates"),
+    ("perfchaos.places", "perfchaos.errors", "perfchaos.sqlstates", "perfchaos.figures"),
 )
 # The system under test stands apart: it knows nothing of what is done to it.
 REFERENCE = "perfchaos.reference"

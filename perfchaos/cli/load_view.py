@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from perfchaos.figures import amount, number
 from perfchaos.recording import Recording
 from perfchaos.workload.arrivals import Arrivals
 from perfchaos.workload.plan import Plan
@@ -103,7 +104,11 @@ def summary_lines(plan: Plan, summary: LoadSummary) -> list[str]:
         ]
     for judged in summary.thresholds:
         mark = "met   " if judged.passed else "FAILED"
-        measured = "nothing measured" if judged.value is None else f"measured {judged.value:g}"
+        measured = (
+            "nothing measured"
+            if judged.value is None
+            else f"measured {number(judged.value, apart_from=[judged.limit])}"
+        )
         lines.append(f"  {mark}      {judged.text} ({measured})")
     lines += [f"  INVALID     {reason}" for reason in summary.invalid_because]
     return lines
@@ -137,10 +142,8 @@ def _percentiles(values: Percentiles) -> str:
 
 
 def _ms(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.2f} ms" if value < 100 else f"{value:.0f} ms"
+    return amount(value, "ms")
 
 
 def _percent(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio:.2%}"
+    return amount(ratio, "ratio")

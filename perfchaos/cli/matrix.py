@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from perfchaos.errors import PerfchaosError
+from perfchaos.figures import amount
 from perfchaos.places import runs_dir
 from perfchaos.report.matrix import Cell, Effect, read_verdicts
 from perfchaos.report.matrix import matrix as matrix_of
-from perfchaos.report.wording import amount
 
 _STYLES = {
     Effect.AVAILABLE: "green",

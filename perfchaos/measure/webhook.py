@@ -2,8 +2,8 @@
 
 from perfchaos.recording import Window
 from perfchaos.sqlstates import class_label
-from perfchaos.timeline import Phase
-from perfchaos.verdict import Measurement
+from perfchaos.timeline import Fact, Phase
+from perfchaos.verdict import SEEN, Measurement
 
 
 def error_ratio(window: Window, phase: Phase | None) -> Measurement:
@@ -19,7 +19,7 @@ def error_ratio(window: Window, phase: Phase | None) -> Measurement:
             "refused": window.refused_count,
             "indeterminate": window.indeterminate_count,
             "dropped": window.dropped_count,
-            **{f"seen: {name}": count for name, count in window.by_class().items()},
+            **_seen(window),
             **{class_label(code): count for code, count in window.by_sqlstate().items()},
         },
     )
@@ -39,8 +39,14 @@ def latency_p99(window: Window, phase: Phase | None) -> Measurement:
             "p99_9_ms": window.latency_ms(0.999),
             "max_ms": window.latency_ms(1.0),
             "service_p99_ms": window.service_ms(0.99),
+            **({} if window.latency_count else _seen(window)),
         },
     )
+
+
+def _seen(window: Window) -> dict[str, Fact]:
+    """How many requests ended in which way."""
+    return {f"{SEEN}{name}": count for name, count in window.by_class().items()}
 
 
 # Fewer than this of the planned requests acknowledged, and the target did not keep up.

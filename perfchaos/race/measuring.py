@@ -118,7 +118,7 @@ def _ratio(count: int, total: int, contest: Contest) -> float | None:
 
 def _reason(contest: Contest) -> dict[str, Fact]:
     reason = doubt(contest.judged, contest.controls)
-    return {} if reason is None else {"unknown because": reason}
+    return {} if reason is None else {"why": reason}
 
 
 def _first_wins(won: Sequence[Judged]) -> dict[str, Fact]:

@@ -2,10 +2,11 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from perfchaos.figures import amount
 from perfchaos.recording import Recording, Second
 from perfchaos.report import wording
 from perfchaos.report.chart import Layer, Line, Shade, lines, stacked
-from perfchaos.report.rows import phases_of, rows_of
+from perfchaos.report.rows import phases_of, rows_of, why_of
 from perfchaos.run import RunDirectory
 from perfchaos.timeline import Event, Timeline
 from perfchaos.verdict import Judgement, Verdict, advise_on, worst
@@ -25,6 +26,7 @@ def write_page(verdict: Verdict, directory: RunDirectory, recording: Recording) 
         rows=_rows(verdict),
         phases=phases_of(verdict.judgements),
         wording=wording,
+        amount=amount,
         advice=_advice(verdict),
         requests_chart=_requests(seconds, shades),
         latency_chart=_latency(seconds, shades),
@@ -41,6 +43,7 @@ def _rows(verdict: Verdict) -> list[dict[str, object]]:
             "name": name,
             "cells": [row.get(phase) for phase in phases],
             "band": worst(judgement.band for judgement in row.values()),
+            "why": why_of(row),
             "any": next(iter(row.values())),
         }
         for name, row in rows_of(verdict.judgements).items()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from perfchaos.figures import amount
 from perfchaos.recording import Recording, Window
-from perfchaos.report.wording import amount
 from perfchaos.timeline import Phase
 
 EVERY_S = 2.0

@@ -1,6 +1,6 @@
 """The judgements of a verdict as the rows of a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from perfchaos.report.wording import name_of
 from perfchaos.timeline import Phase
@@ -26,3 +26,14 @@ def rows_of(judgements: Iterable[Judgement]) -> dict[str, dict[Phase | None, Jud
             name = f"{name} ({judgement.probe})"
         rows.setdefault(name, {})[phase] = judgement
     return rows
+
+
+def why_of(row: Mapping[Phase | None, Judgement]) -> str:
+    """What kept the measurements of a row from being known or better: each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for phase, judgement in row.items():
+        if judgement.why is not None:
+            reasons.setdefault(judgement.why, []).append(phase.value if phase else "")
+    if len(row) == 1:
+        return "; ".join(reasons)
+    return "; ".join(f"{', '.join(phases)}: {why}" for why, phases in reasons.items())

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from perfchaos.report.rows import phases_of, rows_of
+from perfchaos.report.rows import phases_of, rows_of, why_of
 from perfchaos.report.wording import name_of, not_asked_in_words, race_in_words, value_of
 from perfchaos.run import RunDirectory
 from perfchaos.verdict import (
@@ -61,24 +61,29 @@ def _headline(verdict: Verdict) -> Text:
 
 
 def _table(judgements: Sequence[Judgement]) -> Table:
-    """One row a measurement, one column a phase."""
+    """One row a measurement, one column a phase; then what kept it from being known, told once."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("", no_wrap=True)
     phases = phases_of(judgements)
     for phase in (*phases, None):
         table.add_column(phase.value if phase else "whole run", justify="right")
     table.add_column("band")
+    table.add_column("")
+    told: set[str] = set()
     for name, row in rows_of(judgements).items():
         band = worst(judgement.band for judgement in row.values())
         cells = [_cell(row.get(phase)) for phase in (*phases, None)]
-        table.add_row(name, *cells, Text(band.value, style=STYLES[band]))
+        why = why_of(row)
+        told_why = "as above" if why in told else why
+        told.add(why)
+        table.add_row(name, *cells, Text(band.value, style=STYLES[band]), Text(told_why))
     return table
 
 
 def _cell(judgement: Judgement | None) -> Text:
     if judgement is None:
         return Text()
-    return Text(value_of(judgement.measurement), style=STYLES[judgement.band])
+    return Text(value_of(judgement), style=STYLES[judgement.band])
 
 
 def _fault_line(fault: FaultReport) -> str:
@@ -109,14 +114,20 @@ def _ledger_line(ledger: LedgerReport) -> str:
 
 def _advice(verdict: Verdict) -> list[str]:
     """What to do about all that is not well: each action once, each remedy under the first."""
-    found: dict[str, list[str]] = {}
+    about: dict[str, dict[str, None]] = {}
+    remedies: dict[str, list[str]] = {}
     told: set[str] = set()
     for judgement in verdict.judgements:
         if judgement.band.severity < Band.WARN.severity:
             continue
-        action, *remedies = advise_on(judgement, verdict) or (None,)
+        action, *others = advise_on(judgement, verdict) or (None,)
         if action is not None:
-            lines = found.setdefault(f"→ {name_of(judgement.measurement)}: {action}", [])
-            lines += [f"    {remedy}" for remedy in remedies if remedy not in told]
-            told.update(remedies)
-    return [line for action, remedies in found.items() for line in (action, *remedies)]
+            about.setdefault(action, {})[name_of(judgement.measurement)] = None
+            lines = remedies.setdefault(action, [])
+            lines += [f"    {remedy}" for remedy in others if remedy not in told]
+            told.update(others)
+    return [
+        line
+        for action, names in about.items()
+        for line in (f"→ {', '.join(names)}: {action}", *remedies[action])
+    ]

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from perfchaos.verdict import Better, Limits, Measurement, NotAsked, RaceReport
+from perfchaos.figures import amount, as_written
+from perfchaos.verdict import Better, Judgement, Limits, Measurement, NotAsked, RaceReport
 
 _NAMES = {
     "error_ratio": "not acknowledged",
@@ -75,63 +76,28 @@ def not_asked_in_words(moot: Iterable[NotAsked]) -> list[str]:
     return [f"not asked, as {why}: {', '.join(named)}" for why, named in names.items()]
 
 
-def value_of(measurement: Measurement) -> str:
-    """The measurement's value with its unit; a dash where there is none."""
-    bound = "≥ " if measurement.lower_bound else ""
-    return bound + amount(measurement.value, measurement.unit)
-
-
-def amount(value: float | None, unit: str) -> str:
-    """A number with its unit, with as many digits as tell something."""
-    if value is None:
-        return "–"
-    match unit:
-        case "ratio":
-            return f"{_percentage(value)} %"
-        case "messages" | "consumers":
-            return f"{value:,.0f}"
-        case "times":
-            return f"{_rounded(value)}x"
-        case "1/s":
-            return f"{_rounded(value)} /s"
-        case _:
-            return f"{_rounded(value)} {unit}"
-
-
-def _percentage(ratio: float) -> str:
-    """Never 0 for what is not none, and never 100 for what is not all."""
-    text, digits = _rounded(ratio * 100), 1
-    while 0 < ratio < 1 and float(text.replace(",", "")) in {0.0, 100.0} and digits < 15:
-        text, digits = f"{ratio * 100:.{digits}f}", digits + 1
-    return text
+def value_of(judgement: Judgement) -> str:
+    """The value with its unit, as clear of the limits as it is; a dash where there is none."""
+    one, limits = judgement.measurement, judgement.limits
+    given = [given for given in (limits.excellent, limits.good, limits.warn) if given is not None]
+    return ("≥ " if one.lower_bound else "") + amount(one.value, one.unit, apart_from=given)
 
 
 def limits_of(limits: Limits, unit: str) -> str:
     """The limits in words: `good at most 1 %, warn at most 20 %`."""
     named = {"excellent": limits.excellent, "good": limits.good, "warn": limits.warn}
     return ", ".join(
-        f"{name} {limits.better.value} {amount(limit, unit)}"
-        for name, limit in named.items()
-        if limit is not None
+        f"{name} {limits.better.value} {as_written(given, unit)}"
+        for name, given in named.items()
+        if given is not None
     )
 
 
 def beyond(limits: Limits, unit: str) -> str:
     """What lies beyond the last limit, in words."""
-    last = [limit for limit in (limits.excellent, limits.good, limits.warn) if limit is not None][
-        -1
-    ]
+    last = [given for given in (limits.excellent, limits.good, limits.warn) if given is not None]
     side = "above" if limits.better is Better.LOWER else "below"
-    return f"critical {side} {amount(last, unit)}"
-
-
-def _rounded(value: float) -> str:
-    """Three significant digits and no trailing zeroes: 0.04, 1.25, 31.5, 1,204."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"critical {side} {as_written(last[-1], unit)}"
 
 
 def _in_words(name: str) -> str:

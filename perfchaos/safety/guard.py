@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from perfchaos import figures
 from perfchaos.errors import InvalidInput, PerfchaosError
 
 if TYPE_CHECKING:
@@ -263,7 +264,9 @@ def _breach(condition: StopCondition, window: "Window") -> str | None:
     value = window.error_ratio if condition.stop_when == "error_ratio" else window.latency_ms(0.99)
     if value is None or not condition.breached_by(value):
         return None
-    return f"the guard: {condition} (it was {value:.4g})"
+    limits = [limit for limit in (condition.above, condition.below) if limit is not None]
+    was = figures.number(value, apart_from=limits)
+    return f"the guard: {condition} (it was {was})"
 
 
 def _mistakes(document: Mapping[str, Any]) -> list[str]:

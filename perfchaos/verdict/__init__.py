@@ -13,9 +13,10 @@ from perfchaos.verdict.document import (
     write_document,
 )
 from perfchaos.verdict.limits import Better, Limits
-from perfchaos.verdict.measurement import Judgement, Measurement, NotAsked, judge
+from perfchaos.verdict.measurement import SEEN, Judgement, Measurement, NotAsked, judge
 
 __all__ = [
+    "SEEN",
     "Band",
     "Better",
     "FaultReport",

@@ -250,13 +250,14 @@ def _measurement(judgement: Judgement, verdict: Verdict) -> dict[str, Any]:
     measurement, limits = judgement.measurement, judgement.limits
     return measurement.as_dict() | {
         "probe": judgement.probe,
+        "why": judgement.why,
         "band": judgement.band.value,
         "limits": {
             "better": limits.better.value,
             "excellent": limits.excellent,
             "good": limits.good,
             "warn": limits.warn,
-            "samples_min": limits.samples_min,
+            "samples_min": limits.samples_to_pass(share=measurement.is_share),
         },
         "advice": list(advise_on(judgement, verdict)),
     }

@@ -7,6 +7,10 @@ from enum import StrEnum
 from perfchaos.errors import InvalidInput
 from perfchaos.verdict.band import Band
 
+CONFIDENCE = 0.95
+NONE_ALLOWED = 0.01
+"""What is to be proven at least where no limit allows any."""
+
 
 class Better(StrEnum):
     """Which way a measurement improves."""
@@ -22,7 +26,10 @@ class Limits:
 
     A value is in the first band whose limit it keeps, and critical when it keeps none. Equality
     belongs to the better band. A band without a limit is left out: with `good` alone a value is
-    either good or critical. `samples_min` is how many samples it takes to prove anything.
+    either good or critical.
+
+    `samples_min` is how many samples it takes to prove anything. Where it is not given one will do,
+    but for a share: its samples must be able to prove the limit that it keeps (`samples_to_prove`).
 
     Raises:
         InvalidInput: no limit is given, they are out of order, or one is not a finite number.
@@ -33,7 +40,7 @@ class Limits:
     excellent: float | None = None
     good: float | None = None
     warn: float | None = None
-    samples_min: int = 1
+    samples_min: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that could judge everything, nothing, or the wrong way round."""
@@ -48,7 +55,9 @@ class Limits:
         ]
         if not given:
             mistakes.append("none of excellent, good and warn is given")
-        if isinstance(self.samples_min, bool) or not isinstance(self.samples_min, int):
+        if self.samples_min is None:
+            pass
+        elif isinstance(self.samples_min, bool) or not isinstance(self.samples_min, int):
             mistakes.append(f"samples_min is {self.samples_min!r}, not a whole number")
         elif self.samples_min < 1:
             mistakes.append("samples_min is below 1: no data would pass")
@@ -64,18 +73,56 @@ class Limits:
                 "the threshold", mistakes, next_step="correct the tolerance in the experiment"
             )
 
-    def judge(self, value: float | None, *, samples: int) -> Band:
-        """The band of `value`; unknown when it is missing, NaN, or rests on too few samples."""
-        if value is None or math.isnan(value) or samples < self.samples_min:
+    def judge(self, value: float | None, *, samples: int, share: bool = False) -> Band:
+        """
+        The band of `value`; unknown when it is missing, NaN, or rests on too few samples.
+
+        The value of a `share` is in the strictest band whose limit it keeps and its samples can
+        prove. What breaks every limit is critical whatever was to be proven.
+        """
+        if value is None or math.isnan(value) or samples < (self.samples_min or 1):
             return Band.UNKNOWN  # No data is not good news.
-        for band, limit in (
+        kept = [band for band, limit in self._given() if self._keeps(value, limit)]
+        proven = (band for band in kept if samples >= self.samples_for(band, share=share))
+        return next(proven, Band.UNKNOWN if kept else Band.CRITICAL)
+
+    def samples_for(self, band: Band, *, share: bool) -> int:
+        """How many samples it takes to be in `band`, which has a limit."""
+        if self.samples_min is not None or not share:
+            return self.samples_min or 1
+        given = self._given()
+        start = next(place for place, (named, _) in enumerate(given) if named is band)
+        # None at all is more than samples can prove: then it is what the next limit takes.
+        allowed = (self._allowed(limit) for _, limit in given[start:])
+        return samples_to_prove(next((one for one in allowed if one > 0), NONE_ALLOWED))
+
+    def samples_to_pass(self, *, share: bool) -> int:
+        """How many samples it takes to be in any band that passes."""
+        return min(self.samples_for(band, share=share) for band, _ in self._given())
+
+    def _given(self) -> list[tuple[Band, float]]:
+        """The bands that have a limit, from strict to lenient."""
+        named = (
             (Band.EXCELLENT, self.excellent),
             (Band.GOOD, self.good),
             (Band.WARN, self.warn),
-        ):
-            if limit is not None and self._keeps(value, limit):
-                return band
-        return Band.CRITICAL
+        )
+        return [(band, limit) for band, limit in named if limit is not None]
+
+    def _allowed(self, limit: float) -> float:
+        """The share that may be otherwise."""
+        return limit if self.better is Better.LOWER else 1 - limit
 
     def _keeps(self, value: float, limit: float) -> bool:
         return value <= limit if self.better is Better.LOWER else value >= limit
+
+
+def samples_to_prove(allowed_ratio: float) -> int:
+    """
+    How many samples in a row, none of them otherwise, prove that at most `allowed_ratio` are.
+
+    With 95 % confidence: were there more, one would have been among so many.
+    """
+    if allowed_ratio >= 1:
+        return 1
+    return math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-allowed_ratio))

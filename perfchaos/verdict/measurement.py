@@ -1,5 +1,7 @@
 """What a probe measured, and how it was judged."""
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +11,9 @@ from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict.band import Band
 from perfchaos.verdict.limits import Better, Limits
 
+SEEN = "seen: "
+"""How the names of facts begin that count in which way requests ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
@@ -16,8 +21,9 @@ class Measurement:
     One value in one phase (or over the whole run, where `phase` is None).
 
     `subject` is what it was measured of where there can be several, such as a container. `value` is
-    None when it could not be measured; `evidence` then says why, and otherwise holds the figures
-    the value rests on. With `lower_bound` it may be more: no more was asked for.
+    None when it could not be measured; `evidence` then says `why`, or how requests ended (`seen: `
+    and the way), and otherwise holds the figures the value rests on. With `lower_bound` it may be
+    more: no more was asked for.
     """
 
     name: str
@@ -28,6 +34,26 @@ class Measurement:
     subject: str | None = None
     evidence: Mapping[str, Fact] = field(default_factory=dict)
     lower_bound: bool = False
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is the share of its samples that are of some kind."""
+        return self.unit == "ratio"
+
+    @property
+    def why_not(self) -> str:
+        """Why there is no value: as the evidence says, or how most of the requests ended."""
+        if self.evidence.get("why"):
+            return str(self.evidence["why"])
+        ended = {
+            name.removeprefix(SEEN): count
+            for name, count in self.evidence.items()
+            if name.startswith(SEEN) and isinstance(count, int)
+        }
+        if not ended:
+            return "there are no samples" if not self.samples else "it could not be told"
+        most = max(ended, key=lambda name: ended[name])
+        return f"{most}: {ended[most]:,} of {sum(ended.values()):,}"
 
     def as_dict(self) -> dict[str, Any]:
         """The measurement as plain data, for the journal and the verdict."""
@@ -91,13 +117,15 @@ class Judgement:
     """
     A measurement with the limits it was held against and the band it fell in.
 
-    `probe` is the name of the probe that asked for it, empty where nobody said.
+    `probe` is the name of the probe that asked for it, empty where nobody said. `why` says what
+    kept it from a better band, or from any, where that was not its value.
     """
 
     measurement: Measurement
     limits: Limits
     band: Band
     probe: str = ""
+    why: str | None = None
 
     @property
     def key(self) -> tuple[str, str, str | None, str | None]:
@@ -113,9 +141,25 @@ def judge(measurement: Measurement, limits: Limits, *, probe: str = "") -> Judge
     A lower bound that stays below a lower limit does not break it: what was asked for was done. One
     that breaks an upper limit is critical; one that keeps it proves nothing, for it may be more.
     """
-    band = limits.judge(measurement.value, samples=measurement.samples)
+    share, value = measurement.is_share, measurement.value
+    band = limits.judge(value, samples=measurement.samples, share=share)
+    why = _unproven(measurement, limits, band)
     if measurement.lower_bound and limits.better is Better.HIGHER and band is not Band.UNKNOWN:
         band = Band.GOOD if band in (Band.WARN, Band.CRITICAL) else band
     elif measurement.lower_bound and limits.better is Better.LOWER and band is not Band.CRITICAL:
-        band = Band.UNKNOWN
-    return Judgement(measurement=measurement, limits=limits, band=band, probe=probe)
+        band, why = Band.UNKNOWN, why or "it may be more: it was not watched for longer"
+    return Judgement(measurement=measurement, limits=limits, band=band, probe=probe, why=why)
+
+
+def _unproven(measurement: Measurement, limits: Limits, band: Band) -> str | None:
+    """What kept a measurement from being known, or from the band that its value would be in."""
+    value, samples, share = measurement.value, measurement.samples, measurement.is_share
+    if value is None or math.isnan(value):
+        return measurement.why_not
+    if band is Band.UNKNOWN:
+        return f"{samples:,} of {limits.samples_to_pass(share=share):,} samples"
+    by_value = limits.judge(value, samples=sys.maxsize, share=share)
+    if by_value is band:
+        return None
+    needed = limits.samples_for(by_value, share=share)
+    return f"{samples:,} of the {needed:,} samples that {by_value.value} takes"

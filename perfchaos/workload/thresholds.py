@@ -49,15 +49,16 @@ class Threshold:
         """The threshold held against what was measured."""
         value = self.measure(window)
         passed = value is not None and _COMPARE[self.comparison](value, self.limit)
-        return Judged(text=self.text, value=value, passed=passed)
+        return Judged(text=self.text, value=value, limit=self.limit, passed=passed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A threshold, the value measured (None if there was none), and whether it passed."""
+    """A threshold with its limit, the value measured (None if there was none), and its fate."""
 
     text: str
     value: float | None
+    limit: float
     passed: bool
 
 

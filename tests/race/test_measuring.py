@@ -121,7 +121,7 @@ def test_a_doubted_race_is_neither_green_nor_a_race() -> None:
     contest = contest_of(*everybody)
     assert win_ratio(contest, None).value is None
     assert race_ratio(contest, None).value is None
-    assert "race.won" in str(race_ratio(contest, None).evidence["unknown because"])
+    assert "race.won" in str(race_ratio(contest, None).evidence["why"])
     assert report(contest).raced == 0
     assert report(contest).doubt is not None
 

@@ -1,28 +1,7 @@
-"""How numbers and limits read."""
+"""How values and limits read."""
 
-import pytest
-
-from perfchaos.report.wording import amount, beyond, limits_of
-from perfchaos.verdict import Better, Limits
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "words"),
-    [
-        (None, "ms", "–"),
-        (0.0, "ratio", "0 %"),
-        (0.000404, "ratio", "0.0404 %"),
-        (1.0, "ratio", "100 %"),
-        (12.345, "ms", "12.3 ms"),
-        (1204.2, "ms", "1,204 ms"),
-        (150.0, "1/s", "150 /s"),
-        (6031.0, "messages", "6,031"),
-    ],
-)
-def test_numbers_carry_their_unit_and_no_idle_digits(
-    value: float | None, unit: str, words: str
-) -> None:
-    assert amount(value, unit) == words
+from perfchaos.report.wording import beyond, limits_of, value_of
+from perfchaos.verdict import Better, Limits, Measurement, judge
 
 
 def test_limits_read_from_strict_to_lenient() -> None:
@@ -37,16 +16,15 @@ def test_a_lower_limit_is_broken_from_below() -> None:
     assert beyond(Limits(better=Better.HIGHER, warn=100), "1/s") == "critical below 100 /s"
 
 
-@pytest.mark.parametrize(
-    ("ratio", "text"),
-    [
-        (1.0, "100 %"),
-        (0.9997, "99.97 %"),
-        (0.99999, "99.999 %"),
-        (0.5, "50 %"),
-        (0.0, "0 %"),
-    ],
-)
-def test_what_is_not_all_is_never_called_100_percent(ratio: float, text: str) -> None:
-    assert amount(ratio, "ratio") == text
-    assert (amount(1 - ratio, "ratio") == "0 %") == (ratio == 1.0)
+def test_limits_read_as_they_were_written() -> None:
+    limits = Limits(better=Better.HIGHER, good=0.9999, warn=0.07)
+    assert limits_of(limits, "ratio") == "good at least 99.99 %, warn at least 7 %"
+    assert beyond(Limits(better=Better.LOWER, good=1234.5), "ms") == "critical above 1,234.5 ms"
+
+
+def test_a_value_beyond_a_limit_does_not_read_like_the_limit() -> None:
+    limits = Limits(better=Better.LOWER, good=0.01, warn=0.2)
+    measurement = Measurement(
+        name="error_ratio", phase=None, value=0.200_04, unit="ratio", samples=5000
+    )
+    assert value_of(judge(measurement, limits)) == "20.004 %"

@@ -36,7 +36,7 @@ SCHEMA = json.loads(
 
 def judgement(value: float | None, *, phase: Phase | None = Phase.OUTAGE) -> Judgement:
     measurement = Measurement(
-        name="error_ratio", phase=phase, value=value, unit="ratio", samples=100
+        name="error_ratio", phase=phase, value=value, unit="ratio", samples=300
     )
     return judge(measurement, LIMITS)
 
