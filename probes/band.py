@@ -13,10 +13,10 @@ samples it takes to prove anything:
         func: at_most
         arguments: {excellent: 0, good: 0.01, warn: 0.2, samples_min: 1000}
 
-Without `samples_min` it follows from the limits of a share, such as an error ratio: so many that,
-with 95 % confidence, one would have been otherwise if the limit were broken. That is 299 for one in
-a hundred and 2,995 for one in a thousand. A share of fewer samples is in the best band that they
-can prove, and unknown where they prove none; the verdict says how many it would take.
+A share, such as an error ratio, is called good or excellent only if its samples can prove the
+limit: so many that, with 95 % confidence, one would have been otherwise if it were broken. That is
+299 for one in a hundred and 2,995 for one in a thousand. With fewer it is `warn` from `samples_min`
+on, and where that is not given `warn` takes its own proof. The verdict says how many it would take.
 
 The hypothesis holds while every measurement is excellent, good or warn. Beyond the last limit is
 critical; too few samples, or none, is unknown; both deviate. An exception in a tolerance is a

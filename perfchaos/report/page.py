@@ -9,7 +9,7 @@ from perfchaos.report.chart import Layer, Line, Shade, lines, stacked
 from perfchaos.report.rows import phases_of, rows_of, why_of
 from perfchaos.run import RunDirectory
 from perfchaos.timeline import Event, Timeline
-from perfchaos.verdict import Judgement, Verdict, advise_on, worst
+from perfchaos.verdict import Judgement, Verdict, advise_on, counted, worst
 
 
 def write_page(verdict: Verdict, directory: RunDirectory, recording: Recording) -> None:
@@ -42,7 +42,7 @@ def _rows(verdict: Verdict) -> list[dict[str, object]]:
         {
             "name": name,
             "cells": [row.get(phase) for phase in phases],
-            "band": worst(judgement.band for judgement in row.values()),
+            "band": worst(judgement.band for judgement in counted(row.values())),
             "why": why_of(row),
             "any": next(iter(row.values())),
         }
@@ -51,7 +51,7 @@ def _rows(verdict: Verdict) -> list[dict[str, object]]:
 
 
 def _advice(verdict: Verdict) -> list[tuple[Judgement, tuple[str, ...]]]:
-    told = [(judgement, advise_on(judgement, verdict)) for judgement in verdict.judgements]
+    told = [(judgement, advise_on(judgement, verdict)) for judgement in counted(verdict.judgements)]
     return [(judgement, lines) for judgement, lines in told if lines]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from perfchaos.report.wording import name_of
 from perfchaos.timeline import Phase
-from perfchaos.verdict import Judgement
+from perfchaos.verdict import Judgement, counted
 
 
 def phases_of(judgements: Iterable[Judgement]) -> list[Phase]:
@@ -31,9 +31,10 @@ def rows_of(judgements: Iterable[Judgement]) -> dict[str, dict[Phase | None, Jud
 def why_of(row: Mapping[Phase | None, Judgement]) -> str:
     """What kept the measurements of a row from being known or better: each reason once."""
     reasons: dict[str, list[str]] = {}
-    for phase, judgement in row.items():
+    for judgement in counted(row.values()):
+        phase = judgement.measurement.phase
         if judgement.why is not None:
-            reasons.setdefault(judgement.why, []).append(phase.value if phase else "")
-    if len(row) == 1:
+            reasons.setdefault(judgement.why, []).append(phase.value if phase else "whole run")
+    if len(reasons) == 1 and len(counted(row.values())) == 1:
         return "; ".join(reasons)
     return "; ".join(f"{', '.join(phases)}: {why}" for why, phases in reasons.items())

@@ -17,6 +17,7 @@ from perfchaos.verdict import (
     Status,
     Verdict,
     advise_on,
+    counted,
     worst,
 )
 
@@ -71,7 +72,7 @@ def _table(judgements: Sequence[Judgement]) -> Table:
     table.add_column("")
     told: set[str] = set()
     for name, row in rows_of(judgements).items():
-        band = worst(judgement.band for judgement in row.values())
+        band = worst(judgement.band for judgement in counted(row.values()))
         cells = [_cell(row.get(phase)) for phase in (*phases, None)]
         why = why_of(row)
         told_why = "as above" if why in told else why
@@ -117,7 +118,7 @@ def _advice(verdict: Verdict) -> list[str]:
     about: dict[str, dict[str, None]] = {}
     remedies: dict[str, list[str]] = {}
     told: set[str] = set()
-    for judgement in verdict.judgements:
+    for judgement in counted(verdict.judgements):
         if judgement.band.severity < Band.WARN.severity:
             continue
         action, *others = advise_on(judgement, verdict) or (None,)

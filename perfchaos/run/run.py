@@ -216,11 +216,19 @@ class Run(Scene):
         self, measurements: Iterable[Measurement], limits: Limits, *, probe: str
     ) -> list[Judgement]:
         """Hold what `probe` measured against `limits`, and keep the judgements for the verdict."""
-        judgements = [judge(measurement, limits, probe=probe) for measurement in measurements]
+        judgements = [
+            judge(measurement, limits, probe=probe, yardstick=self._is_yardstick(measurement.phase))
+            for measurement in measurements
+        ]
         for judgement in judgements:
             self.judgements[judgement.key] = judgement
         self.judged_ns = time.monotonic_ns()
         return judgements
+
+    def _is_yardstick(self, phase: Phase | None) -> bool:
+        """Whether the question is about other phases; of a run without a fault it never is."""
+        whole_run = self.load_ended_ns is not None and lived(self.spans()) == (Phase.BASELINE,)
+        return phase is Phase.BASELINE and not whole_run
 
     def not_judged(self) -> list[Phase]:
         """The phases that went on after anything was last judged."""

@@ -13,7 +13,7 @@ from perfchaos.verdict.document import (
     write_document,
 )
 from perfchaos.verdict.limits import Better, Limits
-from perfchaos.verdict.measurement import SEEN, Judgement, Measurement, NotAsked, judge
+from perfchaos.verdict.measurement import SEEN, Judgement, Measurement, NotAsked, counted, judge
 
 __all__ = [
     "SEEN",
@@ -31,6 +31,7 @@ __all__ = [
     "advise_on",
     "as_document",
     "complete_as_aborted",
+    "counted",
     "judge",
     "worst",
     "write_document",

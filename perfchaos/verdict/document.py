@@ -18,7 +18,7 @@ from typing import Any
 from perfchaos.timeline import Phase, Span
 from perfchaos.verdict.advice import advise
 from perfchaos.verdict.band import Band, worst
-from perfchaos.verdict.measurement import Judgement, NotAsked
+from perfchaos.verdict.measurement import Judgement, NotAsked, counted
 
 SCHEMA_VERSION = 1
 
@@ -145,7 +145,7 @@ class Verdict:
         A run that did not complete, or that anything is said against, is at best unknown; one in
         which a tolerance was not met is critical.
         """
-        judged = worst(judgement.band for judgement in self.judgements)
+        judged = worst(judgement.band for judgement in counted(self.judgements))
         if self.deviated:
             return Band.CRITICAL
         if self.status is Status.COMPLETED and not self.reasons:
@@ -266,6 +266,8 @@ def _measurement(judgement: Judgement, verdict: Verdict) -> dict[str, Any]:
 def advise_on(judgement: Judgement, verdict: Verdict) -> tuple[str, ...]:
     """What to do about one measurement of the run, given what was harmed when it was taken."""
     measurement = judgement.measurement
+    if judgement.unproven:
+        return (f"too few samples to call it good ({judgement.why}): let it take longer",)
     harmed = verdict.faults[0].dependency if verdict.faults else None
     return advise(
         measurement.name,

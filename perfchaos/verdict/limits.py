@@ -28,8 +28,9 @@ class Limits:
     belongs to the better band. A band without a limit is left out: with `good` alone a value is
     either good or critical.
 
-    `samples_min` is how many samples it takes to prove anything. Where it is not given one will do,
-    but for a share: its samples must be able to prove the limit that it keeps (`samples_to_prove`).
+    `samples_min` is how many samples it takes to know anything; one, where it is not given. A share
+    is called good or excellent only if its samples can prove that limit (`samples_to_prove`), and
+    where `samples_min` is not given no band at all without proof.
 
     Raises:
         InvalidInput: no limit is given, they are out of order, or one is not a finite number.
@@ -88,13 +89,14 @@ class Limits:
 
     def samples_for(self, band: Band, *, share: bool) -> int:
         """How many samples it takes to be in `band`, which has a limit."""
-        if self.samples_min is not None or not share:
-            return self.samples_min or 1
+        least = self.samples_min or 1
+        if not share or (band is Band.WARN and self.samples_min is not None):
+            return least
         given = self._given()
         start = next(place for place, (named, _) in enumerate(given) if named is band)
         # None at all is more than samples can prove: then it is what the next limit takes.
         allowed = (self._allowed(limit) for _, limit in given[start:])
-        return samples_to_prove(next((one for one in allowed if one > 0), NONE_ALLOWED))
+        return max(least, samples_to_prove(next((one for one in allowed if one > 0), NONE_ALLOWED)))
 
     def samples_to_pass(self, *, share: bool) -> int:
         """How many samples it takes to be in any band that passes."""

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,10 +133,20 @@ class Judgement:
         one = self.measurement
         return self.probe, one.name, one.subject, one.phase
 
+    @property
+    def unproven(self) -> bool:
+        """Whether it is no better only because its samples prove no more."""
+        return self.band is Band.WARN and self.why is not None
 
-def judge(measurement: Measurement, limits: Limits, *, probe: str = "") -> Judgement:
+
+def judge(
+    measurement: Measurement, limits: Limits, *, probe: str = "", yardstick: bool = False
+) -> Judgement:
     """
     Hold `measurement`, asked for by `probe`, against `limits`.
+
+    A `yardstick` is what other phases are compared with. A share that keeps its limit there need
+    not prove it, for that is not the question; it is not called good without proof either.
 
     A lower bound that stays below a lower limit does not break it: what was asked for was done. One
     that breaks an upper limit is critical; one that keeps it proves nothing, for it may be more.
@@ -144,6 +154,9 @@ def judge(measurement: Measurement, limits: Limits, *, probe: str = "") -> Judge
     share, value = measurement.is_share, measurement.value
     band = limits.judge(value, samples=measurement.samples, share=share)
     why = _unproven(measurement, limits, band)
+    known = limits.judge(value, samples=measurement.samples) is not Band.UNKNOWN
+    if yardstick and known and band is Band.UNKNOWN:
+        band = Band.WARN
     if measurement.lower_bound and limits.better is Better.HIGHER and band is not Band.UNKNOWN:
         band = Band.GOOD if band in (Band.WARN, Band.CRITICAL) else band
     elif measurement.lower_bound and limits.better is Better.LOWER and band is not Band.CRITICAL:
@@ -163,3 +176,25 @@ def _unproven(measurement: Measurement, limits: Limits, band: Band) -> str | Non
         return None
     needed = limits.samples_for(by_value, share=share)
     return f"{samples:,} of the {needed:,} samples that {by_value.value} takes"
+
+
+def counted(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """
+    The judgements that decide how good a run is.
+
+    A baseline that is well, and too short to prove it, does not: what the same probe found in the
+    phases that the question is about does.
+    """
+    all_of_them = list(judgements)
+    elsewhere = {
+        (one.probe, one.measurement.name, one.measurement.subject)
+        for one in all_of_them
+        if one.measurement.phase is not Phase.BASELINE
+    }
+    return [
+        one
+        for one in all_of_them
+        if not one.unproven
+        or one.measurement.phase is not Phase.BASELINE
+        or (one.probe, one.measurement.name, one.measurement.subject) not in elsewhere
+    ]

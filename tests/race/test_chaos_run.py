@@ -55,7 +55,9 @@ def test_a_sound_system_is_green_and_bounded(marketplace: Marketplace, chaos: Ch
     with marketplace.service() as service:
         ended = race(chaos, service)
     jsonschema.validate(ended.verdict, json.loads(SCHEMA.read_text()))
-    assert (ended.exit_code, ended.verdict["band"]) == (0, "good"), ended.said
+    # It is well, and so few rounds do not prove that 99 of 100 are.
+    assert (ended.exit_code, ended.verdict["band"]) == (0, "warn"), ended.said
+    assert "of the 299 samples that good takes" in ended.measured("race_ratio")["why"]
     told = ended.verdict["race"]
     assert (told["rounds"], told["raced"], told["evidence"]) == (60, 0, [])
     assert told["rate_at_most"] == pytest.approx(1 - 0.05 ** (1 / told["effective"]))

@@ -210,3 +210,21 @@ def test_judgements_are_told_apart_by_probe_subject_and_phase() -> None:
     again = judge(replace(one.measurement, value=1.0), LIMITS, probe="strict")
     assert len({one.key, other.key, elsewhere.key}) == 3
     assert again.key == one.key
+
+
+def test_a_baseline_too_short_to_prove_its_limit_decides_nothing_beside_the_question() -> None:
+    def share(phase: Phase | None, samples: int, value: float = 0.0) -> Judgement:
+        one = Measurement(
+            name="error_ratio", phase=phase, value=value, unit="ratio", samples=samples
+        )
+        limits = Limits(better=Better.LOWER, good=0.001)
+        return judge(one, limits, probe="p", yardstick=phase is Phase.BASELINE)
+
+    short = share(Phase.BASELINE, 20)
+    assert (short.band, short.why) == (Band.WARN, "20 of 2,995 samples")
+    assert replace(verdict(), judgements=(short,)).band is Band.WARN
+    assert replace(verdict(), judgements=(short, share(None, 3000))).band is Band.GOOD
+    assert replace(verdict(), judgements=(short, share(Phase.LOAD, 2994))).band is Band.UNKNOWN
+    ill = share(Phase.BASELINE, 20, value=0.05)
+    assert replace(verdict(), judgements=(ill, share(None, 3000))).band is Band.CRITICAL
+    assert share(Phase.BASELINE, 0).band is Band.UNKNOWN

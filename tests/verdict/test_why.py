@@ -41,7 +41,7 @@ SEEN = {"seen: HTTP 401": 390, "seen: timeout": 10, "acked": 0}
         (measured(0.0, 160), ERRORS, Band.WARN, "160 of the 299 samples that excellent takes"),
         (
             measured(0.0, 160),
-            Limits(better=Better.LOWER, good=0.01, samples_min=200),
+            Limits(better=Better.LOWER, warn=0.01, samples_min=200),
             Band.UNKNOWN,
             "160 of 200 samples",
         ),
