@@ -8,6 +8,7 @@ that passes the code on names it in the body of its reply, in whatever words its
 """
 
 import re
+from collections.abc import Sequence
 
 CLASSES = {
     "01": "warning",
@@ -67,3 +68,12 @@ def sqlstates_in(text: bytes) -> tuple[str, ...]:
 def class_label(code: str) -> str:
     """The class of a code, or of two characters, in words: `sqlstate 57 operator intervention`."""
     return f"sqlstate {code[:2]} {CLASSES.get(code[:2], '')}".rstrip()
+
+
+def counted_by_class(codes: Sequence[str]) -> dict[str, str]:
+    """Counts of SQLSTATEs by class: `sqlstate 57 operator intervention: 3 (57P01)`."""
+    found: dict[str, str] = {}
+    for prefix in sorted({code[:2] for code in codes}):
+        inside = [code for code in codes if code[:2] == prefix]
+        found[class_label(prefix)] = f"{len(inside)} ({', '.join(sorted(set(inside)))})"
+    return found

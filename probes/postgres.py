@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perfchaos.measure import server
+from perfchaos.measure import health, server
 from perfchaos.run import current
 from perfchaos.run.recovering import health_states, postgres_states, recovering
 from perfchaos.verdict import NotAsked
@@ -17,26 +17,18 @@ __all__ = [
 ]
 
 
-def server_time(since: str = "fault", proven_after_s: float = 30) -> list[dict[str, Any]]:
+def server_time(since: str = "fault") -> list[dict[str, Any]]:
     """Seconds until Postgres itself committed a write again."""
     run = current()
     states, found = postgres_states(run), recovering(run, since=since)
-    return [
-        server.server_time(
-            states, found.disturbances, origin=found.origin, proven_after_s=proven_after_s
-        ).as_dict()
-    ]
+    return [server.server_time(states, found.disturbances, origin=found.origin).as_dict()]
 
 
-def application_time(since: str = "fault", proven_after_s: float = 30) -> list[dict[str, Any]]:
+def application_time(since: str = "fault") -> list[dict[str, Any]]:
     """Seconds of the recovery time that the application added to the server's."""
     run = current()
     states, found = postgres_states(run), recovering(run, since=since)
-    return [
-        server.application_time(
-            states, found.recoveries, origin=found.origin, proven_after_s=proven_after_s
-        ).as_dict()
-    ]
+    return [server.application_time(states, found.recoveries, origin=found.origin).as_dict()]
 
 
 def reconnect_peak() -> list[dict[str, Any]]:
@@ -66,5 +58,5 @@ def healthy_while_failing() -> list[dict[str, Any]]:
     if run.target.health_url is None:
         why = f"target {run.target.name!r} has no health endpoint"
         return [NotAsked(name="healthy_while_failing_s", why=why).as_dict()]
-    health, found = health_states(run), recovering(run, since="fault")
-    return [server.healthy_while_failing(health, found.requests, found.phase).as_dict()]
+    looks, found = health_states(run), recovering(run, since="fault")
+    return [health.healthy_while_failing(looks, found.requests, found.phase).as_dict()]

@@ -56,15 +56,24 @@ def goodput_ratio(phases: list[str] | None = None, drain_s: float = 15.0) -> lis
     """
     What was acknowledged and later found persisted, relative to the baseline (1: as much).
 
+    In the outage only what was acknowledged before the heal counts: the rest is the dependency's.
     Like the ledger's probes it waits first, for `drain_s` at most, until what was acknowledged has
     had its effect.
     """
     run = current()
     wanted = run.phases_to_measure(phases)
     samples = {phase: run.samples(phase) for phase in (*wanted, Phase.BASELINE)}
+    lived = {phase: run.stretches(phase) for phase in wanted}
     ledger = run.reconcile(drain_s)
     return [
-        fallback.goodput_ratio(samples[phase], samples[Phase.BASELINE], ledger, phase).as_dict()
+        fallback.goodput_ratio(
+            samples[phase],
+            samples[Phase.BASELINE],
+            ledger,
+            phase,
+            epoch_ns=run.recording.epoch_ns,
+            lived=lived[phase],
+        ).as_dict()
         for phase in wanted
     ]
 
@@ -72,16 +81,21 @@ def goodput_ratio(phases: list[str] | None = None, drain_s: float = 15.0) -> lis
 def time_to_fallback(
     good_ratio: float = 0.9, phases: list[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Seconds until in every second at least `good_ratio` of the requests were acknowledged."""
+    """
+    Seconds until in every second at least `good_ratio` of the requests were acknowledged.
+
+    What is acknowledged only when the dependency is back is none of the fallback's.
+    """
     run = current()
+    baseline = run.samples(Phase.BASELINE)
     return [
         fallback.time_to_fallback(
             run.samples(phase),
-            run.recording.epoch_ns,
-            run.spans(),
+            baseline,
             phase,
+            epoch_ns=run.recording.epoch_ns,
+            lived=run.stretches(phase),
             good_ratio=good_ratio,
-            now_ns=run.now_ns,
         ).as_dict()
         for phase in run.phases_to_measure(phases)
     ]

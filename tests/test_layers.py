@@ -25,6 +25,7 @@ ORDER = (
     ("perfchaos.target",),
     ("perfchaos.workload",),
     ("perfchaos.recording",),
+    ("perfchaos.phases",),
     ("perfchaos.timeline", "perfchaos.processes", "perfchaos.containers"),
     ("perfchaos.process_table", "perfchaos.sockets", "perfchaos.launches"),
     ("perfchaos.places", "perfchaos.errors", "perfchaos.sqlstates", "perfchaos.figures"),

@@ -1,25 +1,13 @@
-"""
-Cuts a recording into the phases of its run.
+"""Cuts a recording into the phases of its run."""
 
-A request belongs to the outage if any moment of its life fell into it: one sent a millisecond
-before the fault and caught by it is the fault's victim, not a blemish of the baseline, and one
-sent a millisecond before the heal is not a failure of the recovery.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from perfchaos.phases import Instants, belong
 from perfchaos.recording import Recording, Window
 from perfchaos.recording.reader import Samples
 from perfchaos.timeline import Phase, Span
-
-
-def lived(spans: Iterable[Span]) -> tuple[Phase, ...]:
-    """The phases there have been, in the order of a run."""
-    seen = {span.phase for span in spans}
-    return tuple(phase for phase in Phase if phase in seen)
 
 
 def window_of(recording: Recording, spans: Sequence[Span], phase: Phase, *, now_ns: int) -> Window:
@@ -44,30 +32,10 @@ def samples_of(
     """
     samples = recording.samples()
     start_ns = samples["intended_ns"] + recording.epoch_ns
-    end_ns = start_ns + (samples["lateness_us"].astype(np.int64) + samples["service_us"]) * 1_000
-    harmed = _any(
-        (start_ns < (span.end_ns or now_ns)) & (end_ns > span.start_ns)
-        for span in spans
-        if span.phase is Phase.OUTAGE
-    )
-    if phase is Phase.OUTAGE:
-        inside = harmed
-    else:
-        intended = _any(
-            (start_ns >= span.start_ns) & (start_ns < (span.end_ns or now_ns))
-            for span in spans
-            if span.phase is phase
-        )
-        inside = intended & ~harmed if np.ndim(harmed) else intended
-    return _where(samples, inside)
+    return samples[belong(start_ns, start_ns + took_ns(samples), spans, phase, now_ns=now_ns)]
 
 
-def _any(masks: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    total = np.zeros((), dtype=np.bool_)
-    for mask in masks:
-        total = total | mask
-    return total
-
-
-def _where(samples: Samples, inside: NDArray[np.bool_]) -> Samples:
-    return samples[inside] if np.ndim(inside) else samples[:0]
+def took_ns(samples: Samples) -> Instants:
+    """From the intended instant to the end of each request."""
+    took_us: Instants = samples["lateness_us"].astype(np.int64) + samples["service_us"]
+    return took_us * 1_000

@@ -9,9 +9,12 @@ time after the outage is, before there has been one, asked of the baseline.
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
+
+import numpy as np
 
 from perfchaos.observe.queue import QueueReading, QueueState
+from perfchaos.phases import after_harm, belong
 from perfchaos.timeline import Phase, Span
 from perfchaos.verdict import Measurement
 
@@ -37,7 +40,7 @@ def backlog(readings: Readings, spans: Spans, phase: Phase) -> Measurement:
 
     The evidence holds the rates, per second, at which messages came and had their effect.
     """
-    inside = [reading for reading in readings if _is_in(reading.at_ns, spans, phase)]
+    inside = _in(readings, spans, phase)
     seen = _seen(inside)
     peak = max(seen, key=lambda one: one.state.waiting, default=None)
     start_ns = min((span.start_ns for span in spans if span.phase is phase), default=0)
@@ -136,7 +139,7 @@ def stalled_consumers(
     for span in spans:
         if span.phase is not phase:
             continue
-        inside = [one for one in _seen(readings) if _is_in(one.at_ns, (span,), phase)]
+        inside = _in(_seen(readings), (span,), phase)
         for stretch in _stretches(inside, after_s):
             stretches_count += 1
             for name, kind in _idlers(stretch, working, after_s=after_s).items():
@@ -203,11 +206,7 @@ def use_ratio(
     now, acked_count = usual, usual_count
     if phase is Phase.RECOVERY:
         settled_ns = None if since_ns is None else since_ns + round(settled_s * 1e9)
-        settled = [
-            one
-            for one in _seen(readings, since_ns=settled_ns)
-            if _is_in(one.at_ns, spans, Phase.RECOVERY)
-        ]
+        settled = _in(_seen(readings, since_ns=settled_ns), spans, Phase.RECOVERY)
         now, acked_count = _queued_per_acked(settled, acked_between)
     value = None
     if usual and now is not None:
@@ -303,13 +302,13 @@ def _aftermath(spans: Spans) -> tuple[Phase, int | None]:
 
     The start is None while the fault is in force.
     """
-    phase = Phase.RECOVERY if any(span.phase is Phase.OUTAGE for span in spans) else Phase.BASELINE
+    phase = after_harm(harmed=any(span.phase is Phase.OUTAGE for span in spans))
     starts = [span.start_ns for span in spans if span.phase is phase]
     return phase, starts[-1] if starts else None
 
 
 def _baseline(readings: Readings, spans: Spans) -> list[Seen]:
-    return [one for one in _seen(readings) if _is_in(one.at_ns, spans, Phase.BASELINE)]
+    return _in(_seen(readings), spans, Phase.BASELINE)
 
 
 def _seen(readings: Iterable[QueueReading], *, since_ns: int | None = 0) -> list[Seen]:
@@ -323,13 +322,11 @@ def _seen(readings: Iterable[QueueReading], *, since_ns: int | None = 0) -> list
     ]
 
 
-def _is_in(at_ns: int, spans: Spans, phase: Phase) -> bool:
-    return any(
-        span.phase is phase
-        and span.start_ns <= at_ns
-        and (span.end_ns is None or at_ns < span.end_ns)
-        for span in spans
-    )
+def _in[Look: QueueReading | Seen](looks: Sequence[Look], spans: Spans, phase: Phase) -> list[Look]:
+    """The looks in `phase`; one that still lasts has no end."""
+    at_ns = np.array([one.at_ns for one in looks], np.int64)
+    own = belong(at_ns, at_ns, spans, phase, now_ns=np.iinfo(np.int64).max)
+    return list(compress(looks, own))
 
 
 def _seconds(duration_ns: int) -> float:

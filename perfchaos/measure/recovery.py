@@ -6,8 +6,9 @@ stated with its resolution: the gap to the request intended before, within which
 have happened (at 200 requests a second, 5 ms).
 
     T1  the first committed write: the first request that was acknowledged after one had failed
-    T2  sustained: the first moment from which 99.9 % of the requests are acknowledged for a while
-    T3  latency back: the first moment from which 95 % are acknowledged as fast as in the baseline
+    T2  sustained: the first moment from which 99.9 % of the requests are acknowledged, for a while
+        and without a relapse for as long as was watched
+    T3  latency back: the same of 95 % that are acknowledged as fast as in the baseline
     T4  backlog drained: the first moment from which no more wait, unanswered by the service or
         unhandled in its queue, than in the baseline
 
@@ -17,13 +18,16 @@ whole outage and is then acknowledged is a success, a late one, so the moment of
 the first acknowledgement came, never when its request was due.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perfchaos.measure.phases import took_ns
+from perfchaos.measure.shares import failures_allowed
+from perfchaos.phases import Instants, Mask, after_harm, belong
 from perfchaos.recording import Failure, Outcome, Recording, sqlstates_of
 from perfchaos.timeline import Event, Phase, Span
 
@@ -36,14 +40,15 @@ WINDOW_S = 5.0
 _BAND_FACTOR = 1.5
 _BAND_SLACK_MS = 10.0
 
+# One request that fails by itself, long after, is no relapse.
+_STRAY_COUNT = 1
+
 # A queue is drained when what waits in it arrived within the last half second.
 _DRAINED_S = 0.5
 
 _UNFINISHED = (Failure.STOPPED, Failure.NOT_SENT_BEFORE_STOP)
 
 type Origin = Literal["fault", "heal"]
-type Instants = NDArray[np.int64]
-type Mask = NDArray[np.bool_]
 type Flags = NDArray[np.uint8]
 
 
@@ -73,10 +78,9 @@ class Requests:
         # after the last one recorded nothing is known at all.
         ends = [int(intended_ns[rows[0]]) for rows in (missing, cut) if len(rows)]
         ends.append(int(intended_ns[-1]) + 1 if len(intended_ns) else 0)
-        taken_us = samples["lateness_us"].astype(np.int64) + samples["service_us"]
         return cls(
             intended_ns=intended_ns,
-            done_ns=intended_ns + taken_us * 1_000,
+            done_ns=intended_ns + took_ns(samples),
             acked=samples["outcome"] == Outcome.ACKED,
             flags=samples["flags"],
             known_until_ns=until_ns,
@@ -93,6 +97,29 @@ class Requests:
             flags=self.flags[low:high],
             known_until_ns=end_ns,
         )
+
+    def of_phase(self, spans: Sequence[Span], phase: Phase) -> Self:
+        """Those that belong to `phase`, by the same definition as everything else."""
+        own = belong(self.intended_ns, self.done_ns, spans, phase, now_ns=self.known_until_ns)
+        return type(self)(
+            intended_ns=self.intended_ns[own],
+            done_ns=self.done_ns[own],
+            acked=self.acked[own],
+            flags=self.flags[own],
+            known_until_ns=self.known_until_ns,
+        )
+
+    def before(self, disturbance: "Disturbance") -> Self:
+        """
+        Those due before the end of what can be said of `disturbance`.
+
+        What the next fault caught in flight is the next one's: nothing is known from there on.
+        """
+        found = self.between(0, disturbance.until_ns)
+        if not disturbance.harmed_next:
+            return found
+        caught = np.flatnonzero(found.done_ns >= disturbance.until_ns)
+        return found.between(0, int(found.intended_ns[caught[0]])) if len(caught) else found
 
     @property
     def latency_ns(self) -> Instants:
@@ -113,6 +140,14 @@ class Backlog:
     at_ns: Instants
     waiting_count: Instants
 
+    def of_phase(self, spans: Sequence[Span], phase: Phase, *, now_ns: int) -> Self:
+        """The looks in `phase`."""
+        own = belong(self.at_ns, self.at_ns, spans, phase, now_ns=now_ns)
+        return type(self)(at_ns=self.at_ns[own], waiting_count=self.waiting_count[own])
+
+
+NO_LOOKS = Backlog(at_ns=np.empty(0, np.int64), waiting_count=np.empty(0, np.int64))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
@@ -120,8 +155,8 @@ class Disturbance:
     What the target has to recover from, between two instants in which nothing else is done to it.
 
     Nothing that is acknowledged before `in_force_ns` proves anything. `until_ns` is the next
-    disturbance or the end of the load; `healed_ns` is None while the fault lasts. `kind` is the
-    fault's, None for a baseline that is asked as if it began with one.
+    disturbance, if `harmed_next`, or the end of the load; `healed_ns` is None while the fault
+    lasts. `kind` is the fault's, None for a baseline that is asked as if it began with one.
     """
 
     kind: str | None
@@ -129,6 +164,7 @@ class Disturbance:
     in_force_ns: int
     healed_ns: int | None
     until_ns: int
+    harmed_next: bool = False
 
     def origin_ns(self, origin: Origin) -> int | None:
         """Where the times count from; None while a fault to be undone lasts."""
@@ -202,10 +238,16 @@ def disturbances(
             )
             for at_ns in starts_ns[:1]
         )
-    ends_ns = [event.at_ns for event in injected[1:]] + [until_ns]
+    following: list[Event | None] = [*injected[1:], None]
     return tuple(
-        _disturbance(event, events, end_ns) for event, end_ns in zip(injected, ends_ns, strict=True)
+        _disturbance(event, events, after, until_ns)
+        for event, after in zip(injected, following, strict=True)
     )
+
+
+def aftermath(found: Iterable[Disturbance | None]) -> Phase:
+    """The phase that is measured where there were these; None is one that still lasts."""
+    return after_harm(harmed=any(one is None or one.kind is not None for one in found))
 
 
 def baseline_of(requests: Requests, backlog: Backlog) -> Baseline | None:
@@ -242,7 +284,7 @@ def recovery(
     if origin_ns is None:
         return None
     # A request that was under way when the fault came can be its victim.
-    struck = requests.between(0, disturbance.until_ns)
+    struck = requests.before(disturbance)
     failed = ~struck.acked & (struck.done_ns >= disturbance.fault_ns)
     failed_ns = struck.intended_ns[failed]
     after_ns = max(origin_ns, disturbance.in_force_ns)
@@ -277,7 +319,9 @@ def recovery(
     )
 
 
-def _disturbance(injected: Event, events: Sequence[Event], until_ns: int) -> Disturbance:
+def _disturbance(
+    injected: Event, events: Sequence[Event], following: Event | None, until_ns: int
+) -> Disturbance:
     about = [event for event in events if event.facts.get("lease") == injected.facts["lease"]]
     in_force = [event.at_ns for event in about if event.name == "fault in force"]
     healed = [
@@ -289,7 +333,8 @@ def _disturbance(injected: Event, events: Sequence[Event], until_ns: int) -> Dis
         in_force_ns=in_force[0] if in_force else injected.at_ns,
         # What is seen first is nearest to the change: the one is read back, the other pinged.
         healed_ns=min(healed, default=None),
-        until_ns=until_ns,
+        until_ns=until_ns if following is None else following.at_ns,
+        harmed_next=following is not None,
     )
 
 
@@ -312,19 +357,24 @@ def _first_write(
 def _sustained(
     requests: Requests, good: Mask, ratio: float, window_s: float, origin_ns: int
 ) -> Moment | None:
-    """The first request that is good, as `ratio` of those due in the `window_s` from it on are."""
+    """
+    The first request that is good, as `ratio` of those due in the `window_s` from it on are.
+
+    No stretch as long that begins later may be worse, but for a single stray failure.
+    """
     window_ns = round(window_s * 1e9)
     bad = np.concatenate([[0], np.cumsum(~good)])
-    candidates = np.flatnonzero(
-        good & (requests.intended_ns + window_ns <= requests.known_until_ns)
-    )
-    ends = np.searchsorted(requests.intended_ns, requests.intended_ns[candidates] + window_ns)
-    bad_ratio = (bad[ends] - bad[candidates]) / np.maximum(ends - candidates, 1)
-    # Counts over counts: allow for the last bit of the quotient.
-    holding = np.flatnonzero(bad_ratio <= 1 - ratio + 1e-12)
+    whole = np.flatnonzero(requests.intended_ns + window_ns <= requests.known_until_ns)
+    ends = np.searchsorted(requests.intended_ns, requests.intended_ns[whole] + window_ns)
+    allowed = failures_allowed(ends - whole, ratio)
+    failures = bad[ends] - bad[whole]
+    relapses = np.flatnonzero(failures > np.maximum(allowed, _STRAY_COUNT))
+    stable_from = int(relapses[-1]) + 1 if len(relapses) else 0
+    holding = np.flatnonzero(good[whole] & (failures <= allowed))
+    holding = holding[holding >= stable_from]
     if not len(holding):
         return None
-    first, end = int(candidates[holding[0]]), int(ends[holding[0]])
+    first, end = int(whole[holding[0]]), int(ends[holding[0]])
     inside = good[first:end]
     return _moment(requests, first, int(requests.done_ns[first:end][inside].min()), origin_ns)
 

@@ -1,26 +1,18 @@
 """
 What Postgres itself took, apart from what the application took on top of it.
 
-Pure functions over looks at the server and at the target's health. The server's times count from
+Pure functions over looks at the server. The server's times count from
 the moment of the fault (or of its undoing) like the application's, so the difference of the two is
 what a pool, a health check or a back-off adds.
 """
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from perfchaos.measure.recovery import Disturbance, Moment, Origin, Recovery, Requests
-from perfchaos.observe.health import HealthState
+from perfchaos.measure.recovery import Disturbance, Moment, Origin, Recovery, aftermath
 from perfchaos.observe.postgres import PostgresState, Sessions
-from perfchaos.sqlstates import class_label
-from perfchaos.timeline import Fact, Phase
+from perfchaos.sqlstates import counted_by_class
+from perfchaos.timeline import Fact
 from perfchaos.verdict import Measurement
-
-# A health check that is this old may still say what was true before.
-_AROUND_NS = 500_000_000
-_ALL_FAIL_RATIO = 0.05
-_JUDGED_MIN = 10
 
 type States = Sequence[PostgresState]
 
@@ -44,7 +36,9 @@ def back(
     ill = [index for index, state in enumerate(looked) if not well(state) or _missed(state)]
     if not ill:
         return Moment(after_s=0.0, resolution_s=0.0)
-    for index in range(ill[0], len(looked)):
+    # It is back after the first time it was ill, or after the last: one look alone is no relapse.
+    relapses = [index for index in ill if index - 1 in ill]
+    for index in range(max([ill[0], *relapses]), len(looked)):
         if well(looked[index]):
             before_ns = looked[index].missed_ns or looked[index - 1].seen_ns
             return Moment(
@@ -55,29 +49,34 @@ def back(
 
 
 def server_time(
-    states: States, disturbances: Sequence[Disturbance], *, origin: Origin, proven_after_s: float
+    states: States, disturbances: Sequence[Disturbance], *, origin: Origin
 ) -> Measurement:
-    """Until Postgres itself committed a write again; when its process and sessions were back."""
+    """
+    Until Postgres itself committed a write again; when its process and sessions were back.
 
-    def worst(well: Callable[[PostgresState], bool]) -> tuple[Moment | None, bool]:
-        moments = [back(states, one, well, origin=origin) for one in disturbances]
+    A lower bound where it was not, as long as it was watched.
+    """
+
+    def worst(well: Callable[[PostgresState], bool]) -> Moment | None:
+        moments = (back(states, one, well, origin=origin) for one in disturbances)
         found = [moment for moment in moments if moment is not None]
-        complete = bool(moments) and len(found) == len(moments)
-        return max(found, key=lambda moment: moment.after_s, default=None), complete
+        return max(found, key=lambda moment: moment.after_s, default=None)
 
-    writes, complete = worst(lambda state: state.writes)
+    writes = worst(lambda state: state.writes)
+    away_s = [
+        _watched_s(states, one, origin)
+        for one in disturbances
+        if back(states, one, lambda state: state.writes, origin=origin) is None
+    ]
     # Where no pid file tells of a process, as with containers, nothing is known of its return.
     told = any(state.process is not None for state in states)
-    process = worst(lambda state: state.process is not False)[0] if told else None
-    accepts, _ = worst(lambda state: state.accepts)
-    watched_s = _watched_s(states, disturbances, origin)
-    value = writes.after_s if writes is not None and complete else None
-    if value is None and watched_s > proven_after_s:
-        value = watched_s
+    process = worst(lambda state: state.process is not False) if told else None
+    accepts = worst(lambda state: state.accepts)
+    least_s = [*([writes.after_s] if writes else []), *(s for s in away_s if s is not None)]
     return Measurement(
         name="server_time_s",
-        phase=_phase(disturbances),
-        value=value,
+        phase=aftermath(disturbances),
+        value=max(least_s, default=None),
         unit="s",
         samples=len(states),
         evidence={
@@ -85,25 +84,46 @@ def server_time(
             "accepts_s": accepts.after_s if accepts else None,
             "writes_s": writes.after_s if writes else None,
             "resolution_s": writes.resolution_s if writes else None,
+            **({"why": "it did not write when the watching ended"} if away_s else {}),
             **_complaints(states, disturbances),
         },
+        lower_bound=bool(least_s and away_s),
     )
 
 
 def application_time(
-    states: States, recoveries: Sequence[Recovery | None], *, origin: Origin, proven_after_s: float
+    states: States, recoveries: Sequence[Recovery | None], *, origin: Origin
 ) -> Measurement:
-    """What the application took on top of the server: T2 less the server's own time."""
-    added = [_added_s(states, one, origin, proven_after_s) for one in recoveries if one is not None]
-    known = [seconds for seconds in added if seconds is not None]
-    complete = bool(recoveries) and len(known) == len(recoveries)
+    """
+    What the application took on top of the server: T2 less the server's own time.
+
+    A lower bound where it did not recover, as long as it was watched after the server was back.
+    """
+    known = [one for one in recoveries if one is not None]
+    server = [
+        back(states, one.disturbance, lambda state: state.writes, origin=origin) for one in known
+    ]
+    added_s = [
+        max(0.0, (one.sustained.after_s if one.sustained else one.watched_s) - own.after_s)
+        for one, own in zip(known, server, strict=True)
+        if own is not None
+    ]
+    never = sum(one.sustained is None for one in known)
     return Measurement(
         name="application_time_s",
-        phase=_phase([one.disturbance for one in recoveries if one is not None]),
-        value=max(known) if complete else None,
+        phase=aftermath(one.disturbance if one else None for one in recoveries),
+        value=max(added_s) if added_s and len(added_s) == len(recoveries) else None,
         unit="s",
-        samples=sum(one.samples for one in recoveries if one is not None),
-        evidence={"each_s": " ".join(f"{seconds:.3f}" for seconds in known)},
+        samples=sum(one.samples for one in known),
+        evidence={
+            "each_s": " ".join(f"{seconds:.3f}" for seconds in added_s),
+            **(
+                {"why": "the application had not recovered when the watching ended"}
+                if never
+                else {}
+            ),
+        },
+        lower_bound=never > 0,
     )
 
 
@@ -120,38 +140,6 @@ def stuck_sessions(states: States, disturbances: Sequence[Disturbance]) -> Measu
 def idle_in_transaction(states: States, disturbances: Sequence[Disturbance]) -> Measurement:
     """Sessions of the target that have left a transaction open for over a second, in the end."""
     return _sessions("idle_in_transaction_count", states, disturbances, _idle, _last)
-
-
-def healthy_while_failing(
-    health: Sequence[tuple[int, HealthState]], requests: Requests, phase: Phase
-) -> Measurement:
-    """
-    The longest stretch in which the target called itself healthy while every write failed.
-
-    `health` are looks with their instants. A look is a false one if fewer than one in twenty of the
-    requests due within half a second around it were acknowledged.
-    """
-    judged = [(at_ns, state, _fails_around(requests, at_ns)) for at_ns, state in health]
-    known = [
-        (at_ns, state.healthy and fails) for at_ns, state, fails in judged if fails is not None
-    ]
-    longest_ns, since_ns = 0, None
-    for at_ns, false in known:
-        since_ns = (since_ns or at_ns) if false else None
-        longest_ns = max(longest_ns, at_ns - since_ns if since_ns else 0)
-    codes = [code for _, state in health for code in state.sqlstates.split(",") if code]
-    return Measurement(
-        name="healthy_while_failing_s",
-        phase=phase,
-        value=longest_ns / 1e9 if known else None,
-        unit="s",
-        samples=len(known),
-        evidence={
-            "false_looks": sum(false for _, false in known),
-            "unhealthy_looks": sum(not state.healthy for _, state in health),
-            **_by_class(codes),
-        },
-    )
 
 
 def _idle(sessions: Sessions) -> int:
@@ -178,7 +166,7 @@ def _sessions(
     seen = [s.sessions for s in states if s.seen_ns >= since_ns and s.sessions is not None]
     return Measurement(
         name=name,
-        phase=_phase(disturbances),
+        phase=aftermath(disturbances),
         value=float(of([pick(one) for one in seen])) if seen else None,
         unit="sessions",
         samples=len(seen),
@@ -189,19 +177,13 @@ def _sessions(
     )
 
 
-def _added_s(states: States, one: Recovery, origin: Origin, proven_after_s: float) -> float | None:
-    server = back(states, one.disturbance, lambda state: state.writes, origin=origin)
-    if server is None:
+def _watched_s(states: States, one: Disturbance, origin: Origin) -> float | None:
+    """For how long it is known what the server did; None where that cannot be told."""
+    origin_ns = one.origin_ns(origin)
+    seen_ns = [s.seen_ns for s in states if one.fault_ns <= s.seen_ns < one.until_ns]
+    if origin_ns is None or not seen_ns:
         return None
-    if one.sustained is not None:
-        return max(0.0, one.sustained.after_s - server.after_s)
-    left_s = one.watched_s - server.after_s
-    return left_s if left_s > proven_after_s else None
-
-
-def _watched_s(states: States, disturbances: Sequence[Disturbance], origin: Origin) -> float:
-    origins = [ns for one in disturbances if (ns := one.origin_ns(origin)) is not None]
-    return (states[-1].seen_ns - origins[-1]) / 1e9 if origins and states else 0.0
+    return max(0.0, (seen_ns[-1] - origin_ns) / 1e9)
 
 
 def _complaints(states: States, disturbances: Sequence[Disturbance]) -> dict[str, Fact]:
@@ -209,26 +191,4 @@ def _complaints(states: States, disturbances: Sequence[Disturbance]) -> dict[str
     later = [state for state in states if state.seen_ns >= since_ns]
     said = dict.fromkeys(state.said for state in later if state.said)
     codes = [state.sqlstate for state in later if state.sqlstate]
-    return {**_by_class(codes), "said": " | ".join(list(said)[:3])}
-
-
-def _by_class(codes: Sequence[str]) -> dict[str, Fact]:
-    """Counts of SQLSTATEs by class: `sqlstate 57 operator intervention: 3 (57P01)`."""
-    found: dict[str, Fact] = {}
-    for prefix in sorted({code[:2] for code in codes}):
-        inside = [code for code in codes if code[:2] == prefix]
-        found[class_label(prefix)] = f"{len(inside)} ({', '.join(sorted(set(inside)))})"
-    return found
-
-
-def _fails_around(requests: Requests, at_ns: int) -> bool | None:
-    """Whether every write fails around an instant; None where too few tell."""
-    around = requests.between(at_ns - _AROUND_NS, at_ns + _AROUND_NS)
-    if len(around.acked) < _JUDGED_MIN:
-        return None
-    return bool(np.mean(around.acked) < _ALL_FAIL_RATIO)
-
-
-def _phase(disturbances: Sequence[Disturbance]) -> Phase:
-    harmed = any(one.kind is not None for one in disturbances)
-    return Phase.RECOVERY if harmed else Phase.BASELINE
+    return {**counted_by_class(codes), "said": " | ".join(list(said)[:3])}

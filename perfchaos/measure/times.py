@@ -1,9 +1,8 @@
 """
 The recovery times as measurements, the worst of all recoveries of the run.
 
-A moment that did not come is not a missing value once it was waited for long enough: whoever has
-not recovered after `proven_after_s` seconds is worse than that, and the measurement is how long it
-was watched. Watched for less, it is unknown.
+A moment that did not come takes at least as long as was watched for it: the measurement is then a
+lower bound. It breaks a limit that is shorter, and proves nothing about one that is longer.
 """
 
 from collections import Counter
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from perfchaos.measure.paired import difference
-from perfchaos.measure.recovery import Moment, Recovery, Requests
+from perfchaos.measure.recovery import Moment, Recovery, Requests, aftermath
 from perfchaos.sqlstates import class_label
 from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict import Measurement
@@ -20,24 +19,24 @@ from perfchaos.verdict import Measurement
 type Recoveries = Sequence[Recovery | None]
 
 
-def first_write(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+def first_write(recoveries: Recoveries) -> Measurement:
     """T1: until the first write was committed through the application."""
-    return _worst("first_write_s", recoveries, lambda one: one.first_write, proven_after_s)
+    return _worst("first_write_s", recoveries, lambda one: one.first_write)
 
 
-def recovery_time(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+def recovery_time(recoveries: Recoveries) -> Measurement:
     """T2: until 99.9 % of the requests were acknowledged and stayed so: the recovery time."""
-    return _worst("recovery_time_s", recoveries, lambda one: one.sustained, proven_after_s)
+    return _worst("recovery_time_s", recoveries, lambda one: one.sustained)
 
 
-def latency_recovery(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+def latency_recovery(recoveries: Recoveries) -> Measurement:
     """T3: until 95 % were acknowledged as fast as in the baseline."""
-    return _worst("latency_recovery_s", recoveries, lambda one: one.latency_back, proven_after_s)
+    return _worst("latency_recovery_s", recoveries, lambda one: one.latency_back)
 
 
-def backlog_drain(recoveries: Recoveries, *, proven_after_s: float) -> Measurement:
+def backlog_drain(recoveries: Recoveries) -> Measurement:
     """T4: until no more waited than in the baseline."""
-    return _worst("backlog_drain_s", recoveries, lambda one: one.drained, proven_after_s)
+    return _worst("backlog_drain_s", recoveries, lambda one: one.drained)
 
 
 def success_ratio(requests: Requests, recoveries: Recoveries) -> Measurement:
@@ -52,7 +51,7 @@ def success_ratio(requests: Requests, recoveries: Recoveries) -> Measurement:
     seconds = [ratio for one in stretches for ratio in _per_second(one)]
     return Measurement(
         name="success_ratio",
-        phase=_phase(recoveries),
+        phase=aftermath(one.disturbance if one else None for one in recoveries),
         value=acked / planned if planned else None,
         unit="ratio",
         samples=planned,
@@ -75,10 +74,10 @@ def abrupt_difference(recoveries: Recoveries) -> Measurement:
     pairs = [_pair(*two) for two in zip(recoveries[::2], recoveries[1::2], strict=False)]
     whole = [pair for pair in pairs if pair is not None]
     found = difference(whole) if len(whole) == len(pairs) else None
-    asked = _phase(recoveries) is Phase.BASELINE
+    asked = aftermath(one.disturbance if one else None for one in recoveries) is Phase.BASELINE
     return Measurement(
         name="abrupt_minus_graceful_s",
-        phase=_phase(recoveries),
+        phase=aftermath(one.disturbance if one else None for one in recoveries),
         # Nothing was restarted yet, so nothing differs: the healthy baseline.
         value=0.0 if asked else found.mean if found else None,
         unit="s",
@@ -96,21 +95,19 @@ def _worst(
     name: str,
     recoveries: Recoveries,
     pick: Callable[[Recovery], Moment | None],
-    proven_after_s: float,
 ) -> Measurement:
     known = [one for one in recoveries if one is not None]
     moments = [moment for one in known if (moment := pick(one)) is not None]
+    watched_s = [one.watched_s for one in known if pick(one) is None]
+    worst = max(moments, key=lambda moment: moment.after_s, default=None)
     evidence: dict[str, Fact] = {"recoveries": len(recoveries), "recovered": len(moments)}
-    value: float | None = None
-    if recoveries and len(moments) == len(recoveries):
-        worst = max(moments, key=lambda moment: moment.after_s)
-        value = worst.after_s
+    if worst is not None:
         evidence["resolution_s"] = round(worst.resolution_s, 4)
         evidence["each_s"] = " ".join(f"{moment.after_s:.3f}" for moment in moments)
-    else:
-        watched_s = max((one.watched_s for one in known if pick(one) is None), default=0.0)
-        evidence["watched_s"] = round(watched_s, 3)
-        value = watched_s if watched_s > proven_after_s else None
+    if watched_s:
+        evidence["watched_s"] = round(max(watched_s), 3)
+        evidence["why"] = f"it had not come when the watching ended, after {max(watched_s):.3g} s"
+    least_s = [*watched_s, *(moment.after_s for moment in moments)]
     failures = [
         round(one.first_failure_after_s, 3)
         for one in known
@@ -122,11 +119,13 @@ def _worst(
     evidence["first_failure_after_s"] = failures[0] if failures else None
     return Measurement(
         name=name,
-        phase=_phase(recoveries),
-        value=value,
+        phase=aftermath(one.disturbance if one else None for one in recoveries),
+        value=max(least_s, default=None),
         unit="s",
         samples=sum(one.samples for one in known),
         evidence=evidence,
+        # A fault that still lasts has a recovery to come, which may be the worst.
+        lower_bound=bool(least_s) and len(moments) < len(recoveries),
     )
 
 
@@ -135,10 +134,7 @@ def _after(requests: Requests, one: Recovery) -> Requests:
     start_ns = disturbance.healed_ns or disturbance.fault_ns
     if one.sustained is not None:
         start_ns = max(start_ns, one.origin_ns + round(one.sustained.after_s * 1e9))
-    after = requests.between(start_ns, disturbance.until_ns)
-    # What the next fault caught in flight is not this recovery's.
-    caught = np.flatnonzero(after.done_ns >= disturbance.until_ns)
-    return after.between(0, int(after.intended_ns[caught[0]])) if len(caught) else after
+    return requests.before(disturbance).between(start_ns, disturbance.until_ns)
 
 
 def _per_second(requests: Requests) -> list[float]:
@@ -158,8 +154,3 @@ def _pair(one: Recovery | None, other: Recovery | None) -> tuple[float, float] |
         if recovered is not None and recovered.sustained is not None
     }
     return (times[False], times[True]) if len(times) == 2 else None
-
-
-def _phase(recoveries: Recoveries) -> Phase:
-    harmed = any(one is None or one.disturbance.kind is not None for one in recoveries)
-    return Phase.RECOVERY if harmed else Phase.BASELINE

@@ -1,8 +1,12 @@
 """The rounds of a run with what the database holds of them, and the part that fell in a phase."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
+import numpy as np
+
+from perfchaos.phases import Mask, belong
 from perfchaos.race.oracles import Judged
 from perfchaos.race.rounds import Round
 from perfchaos.timeline import Phase, Span
@@ -41,25 +45,15 @@ class Contest:
 
         As with requests, a round belongs to the outage if any moment of it fell into one.
         """
-        outages = [span for span in spans if span.phase is Phase.OUTAGE]
-        own = [span for span in spans if span.phase is phase]
-
-        def inside(one: Round) -> bool:
-            harmed = _touches(one, outages, now_ns)
-            if phase is Phase.OUTAGE:
-                return harmed
-            return not harmed and any(
-                span.start_ns <= one.began_ns < (span.end_ns or now_ns) for span in own
-            )
-
+        judged_rounds = [one.round for one in self.judged]
         return Contest(
-            rounds=tuple(filter(inside, self.rounds)),
-            judged=tuple(one for one in self.judged if inside(one.round)),
+            rounds=tuple(compress(self.rounds, _belong(self.rounds, spans, phase, now_ns))),
+            judged=tuple(compress(self.judged, _belong(judged_rounds, spans, phase, now_ns))),
             controls=self.controls,
         )
 
 
-def _touches(one: Round, spans: Iterable[Span], now_ns: int) -> bool:
-    return any(
-        one.began_ns < (span.end_ns or now_ns) and one.ended_ns > span.start_ns for span in spans
-    )
+def _belong(rounds: Sequence[Round], spans: Sequence[Span], phase: Phase, now_ns: int) -> Mask:
+    began_ns = np.array([one.began_ns for one in rounds], np.int64)
+    ended_ns = np.array([one.ended_ns for one in rounds], np.int64)
+    return belong(began_ns, ended_ns, spans, phase, now_ns=now_ns)

@@ -104,6 +104,20 @@ class Recording:
         arrays = [part.samples() for part in self._parts]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
+    def samples_and_turns(self) -> tuple[Samples, NDArray[np.int64]]:
+        """
+        Every complete sample, and the instant at which the generator had turned to it at the least.
+
+        It turns to requests in the order in which they are due. One that had a connection ready was
+        sent at once, and the generator turned to none of those after it any earlier. So a stall
+        shows in those too that then had to wait for a connection. Instants count from the epoch.
+        """
+        samples = [part.samples() for part in self._parts]
+        turned_ns = [_turned_to_ns(part) for part in samples]
+        if len(samples) == 1:
+            return samples[0], turned_ns[0]
+        return np.concatenate(samples), np.concatenate(turned_ns)
+
     @property
     def planned_count(self) -> int:
         """How many requests have come due so far, those in flight included."""
@@ -442,9 +456,28 @@ def _service_us(samples: Samples) -> Column:
     return service_us
 
 
+def _turned_to_ns(samples: Samples) -> NDArray[np.int64]:
+    """As `Recording.samples_and_turns` has it, of the samples of one process."""
+    order = np.argsort(samples["intended_ns"], kind="stable")
+    due_ns = samples["intended_ns"][order]
+    sent_ns = due_ns + samples["lateness_us"][order].astype(np.int64) * 1_000
+    turned_ns = np.empty(len(samples), np.int64)
+    turned_ns[order] = np.maximum.accumulate(
+        np.where(_had_connection(samples)[order], sent_ns, due_ns)
+    )
+    return turned_ns
+
+
+def _had_connection(samples: Samples) -> NDArray[np.bool_]:
+    """Whose lateness is the generator's own share."""
+    ready: NDArray[np.bool_] = (samples["flags"] & 1 == Waited.NO) & (
+        samples["outcome"] != Outcome.DROPPED
+    )
+    return ready
+
+
 def _lateness_us(samples: Samples) -> Column:
-    kept = (samples["flags"] & 1 == Waited.NO) & (samples["outcome"] != Outcome.DROPPED)
-    lateness_us: Column = samples["lateness_us"][kept]
+    lateness_us: Column = samples["lateness_us"][_had_connection(samples)]
     return lateness_us
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger import report as ledger_report
+from perfchaos.measure.lateness import late_phases
 from perfchaos.race.measuring import evidence_of
 from perfchaos.race.measuring import report as race_report
 from perfchaos.run.faults import fault_reports
@@ -89,7 +90,7 @@ def _own_account(run: Run, account: Account) -> tuple[Status, list[str]]:
         return Status.FAILED, ["the load generator died during the run"]
     if (reason := run.net.revocation.reason) is not None:
         return Status.ABORTED, [f"the run was called off: {reason}"]
-    if status is Status.COMPLETED and (weaknesses := unsound(run.workload.ended)):
+    if status is Status.COMPLETED and (weaknesses := _weaknesses(run)):
         # A generator that fell behind has measured itself, not the target.
         untrusted = [f"the load is not to be trusted: {why}" for why in weaknesses]
         return Status.INVALID, [*untrusted, *reasons]
@@ -97,3 +98,9 @@ def _own_account(run: Run, account: Account) -> tuple[Status, list[str]]:
         named = ", ".join(dict.fromkeys(left))
         reasons.append(f"lived through and not judged to its end, so it is not known: {named}")
     return status, reasons
+
+
+def _weaknesses(run: Run) -> tuple[str, ...]:
+    """Why the load is not to be trusted, in the whole or in any of the phases."""
+    in_whole = unsound(run.workload.ended)
+    return in_whole or late_phases(run.recording, run.spans(), now_ns=run.now_ns)

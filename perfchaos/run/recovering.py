@@ -15,11 +15,13 @@ import numpy as np
 
 from perfchaos.errors import InvalidInput
 from perfchaos.measure.recovery import (
+    NO_LOOKS,
     Backlog,
     Disturbance,
     Origin,
     Recovery,
     Requests,
+    aftermath,
     baseline_of,
     disturbances,
     recovery,
@@ -56,8 +58,7 @@ class Recovering:
     @property
     def phase(self) -> Phase:
         """What is being measured: the healthy target, or one that was harmed."""
-        harmed = any(one.kind is not None for one in self.disturbances)
-        return Phase.RECOVERY if harmed else Phase.BASELINE
+        return aftermath(self.disturbances)
 
 
 def recovering(run: Run, *, since: str, dependency: str = "postgres") -> Recovering:
@@ -79,13 +80,9 @@ def recovering(run: Run, *, since: str, dependency: str = "postgres") -> Recover
     until_ns = run.load_ended_ns or _for_ever()
     requests = Requests.of(run.recording, until_ns=until_ns)
     found = disturbances(events, spans, dependency=dependency, until_ns=until_ns)
-    calm = next((span for span in spans if span.phase is Phase.BASELINE), None)
     backlog = _backlog(run)
-    baseline = None
-    if calm is not None:
-        end_ns = calm.end_ns or requests.known_until_ns
-        before = _between(backlog, calm.start_ns, end_ns) if backlog else _NO_LOOKS
-        baseline = baseline_of(requests.between(calm.start_ns, end_ns), before)
+    before = backlog.of_phase(spans, Phase.BASELINE, now_ns=until_ns) if backlog else NO_LOOKS
+    baseline = baseline_of(requests.of_phase(spans, Phase.BASELINE), before)
     return Recovering(
         origin=origin,
         requests=requests,
@@ -135,9 +132,6 @@ def health_states(run: Run) -> tuple[tuple[int, HealthState], ...]:
     return tuple((at_ns, state) for at_ns, state in found if state is not None)
 
 
-_NO_LOOKS = Backlog(at_ns=np.empty(0, np.int64), waiting_count=np.empty(0, np.int64))
-
-
 def _watch(run: Run, path: Path, look: PostgresLook | HealthLook, *, interval_s: float) -> None:
     """Look until the run is concluded, and wait here for the first findings, one at least."""
     sampler = Sampler(path, look, interval_s=interval_s)
@@ -164,11 +158,6 @@ def _backlog(run: Run) -> Backlog | None:
         at_ns=np.array([at_ns for at_ns, _ in found], np.int64),
         waiting_count=np.array([waiting for _, waiting in found], np.int64),
     )
-
-
-def _between(backlog: Backlog, start_ns: int, end_ns: int) -> Backlog:
-    inside = (backlog.at_ns >= start_ns) & (backlog.at_ns < end_ns)
-    return Backlog(at_ns=backlog.at_ns[inside], waiting_count=backlog.waiting_count[inside])
 
 
 def _file(run: Run, name: str) -> Path:

@@ -13,7 +13,9 @@ from typing import Any
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.ledger import Books, Fates, Ledger
-from perfchaos.measure.phases import lived, samples_of, window_of
+from perfchaos.measure.fallback import Stretch, stretches
+from perfchaos.measure.phases import samples_of, window_of
+from perfchaos.phases import lived
 from perfchaos.race.contest import Contest
 from perfchaos.recording import Recording, Window
 from perfchaos.recording.reader import Samples
@@ -161,6 +163,10 @@ class Run(Scene):
     def samples(self, phase: Phase) -> Samples:
         """The samples of `phase` so far."""
         return samples_of(self.recording, self.spans(), phase, now_ns=self.now_ns)
+
+    def stretches(self, phase: Phase) -> tuple[Stretch, ...]:
+        """Every time that `phase` was lived through so far."""
+        return stretches(self.timeline.events(), self.spans(), phase, now_ns=self.now_ns)
 
     @property
     def now_ns(self) -> int:

@@ -31,17 +31,7 @@ def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tu
         return ("the workload process died without a report",)
     if not tally.planned_count or tally.lag_p50_ms is None or tally.lag_p99_ms is None:
         return ("the workload planned no request",)
-    reasons = []
-    if tally.lag_p50_ms > limits.lag_p50_ms:
-        reasons.append(
-            f"half of the requests were turned to {tally.lag_p50_ms:.1f} ms late or later"
-            f" (limit {limits.lag_p50_ms:g} ms)"
-        )
-    if tally.lag_p99_ms > limits.lag_p99_ms:
-        reasons.append(
-            f"1 % of the requests were turned to {tally.lag_p99_ms:.1f} ms late or later"
-            f" (limit {limits.lag_p99_ms:g} ms)"
-        )
+    reasons = [*late(tally.lag_p50_ms, tally.lag_p99_ms, limits=limits)]
     if tally.elapsed_s >= _CPU_JUDGED_FROM_S and tally.cpu_ratio > limits.cpu_ratio:
         reasons.append(
             f"the generator used {tally.cpu_ratio:.0%} of a core (limit {limits.cpu_ratio:.0%}):"
@@ -61,3 +51,18 @@ def unsound(tally: Tally | None, *, limits: HealthLimits = HealthLimits()) -> tu
             " generator's machine"
         )
     return tuple(reasons)
+
+
+def late(
+    lag_p50_ms: float, lag_p99_ms: float, *, limits: HealthLimits = HealthLimits()
+) -> tuple[str, ...]:
+    """In what way a generator with these lags was late; empty when it was punctual."""
+    return tuple(
+        f"{share} of the requests were turned to {lag_ms:.1f} ms late or later"
+        f" (limit {limit_ms:g} ms)"
+        for share, lag_ms, limit_ms in (
+            ("half", lag_p50_ms, limits.lag_p50_ms),
+            ("1 %", lag_p99_ms, limits.lag_p99_ms),
+        )
+        if lag_ms > limit_ms
+    )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from perfchaos.measure.phases import lived, window_of
+from perfchaos.measure.phases import window_of
+from perfchaos.phases import lived
 from perfchaos.recording import Outcome, Recorder, Recording
 from perfchaos.timeline import Phase, Span
 

@@ -1,12 +1,14 @@
 """The four recovery times, on literal histories."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from perfchaos.measure.recovery import (
+    NO_LOOKS,
     Backlog,
     Baseline,
     Disturbance,
@@ -288,7 +290,12 @@ def test_every_fault_of_the_dependency_is_a_disturbance_until_the_next() -> None
     )
     first, second = disturbances(events, (), dependency="postgres", until_ns=300 * MS)
     assert first == Disturbance(
-        kind="crash", fault_ns=0, in_force_ns=5 * MS, healed_ns=90 * MS, until_ns=200 * MS
+        kind="crash",
+        fault_ns=0,
+        in_force_ns=5 * MS,
+        healed_ns=90 * MS,
+        until_ns=200 * MS,
+        harmed_next=True,
     )
     assert second == Disturbance(
         kind="hang", fault_ns=200 * MS, in_force_ns=200 * MS, healed_ns=None, until_ns=300 * MS
@@ -300,3 +307,126 @@ def test_baseline_is_asked_as_if_it_began_with_a_fault() -> None:
     (only,) = disturbances((), spans, dependency="postgres", until_ns=9 * S)
     assert only.fault_ns == only.healed_ns == S
     assert disturbances((), (), dependency="postgres", until_ns=9 * S) == ()
+
+
+@pytest.mark.parametrize(("relapse_ms", "back_s"), [(200, 8.2), (2_000, 10.0)])
+def test_a_relapse_after_good_seconds_is_no_recovery(relapse_ms: int, back_s: float) -> None:
+    def fate(at_ms: int) -> Fate:
+        ill = 10_000 <= at_ms < 12_000 or 18_000 <= at_ms < 18_000 + relapse_ms
+        return not ill, 2
+
+    times = found(history(fate))
+    assert times.sustained is not None
+    assert times.sustained.after_s == pytest.approx(back_s, abs=0.01)
+    assert times.first_write is not None
+    assert times.first_write.after_s == pytest.approx(2, abs=0.01)
+
+
+def test_a_relapse_that_lasts_to_the_end_leaves_no_recovery() -> None:
+    times = found(history(lambda at_ms: (not (10_000 <= at_ms < 12_000 or at_ms >= 39_000), 2)))
+    assert times.sustained is None
+    assert times.latency_back is None
+
+
+def test_slowness_that_comes_back_is_no_recovery_of_the_latency() -> None:
+    slow = history(lambda at_ms: (True, 50 if 20_000 <= at_ms < 22_000 else 2))
+    times = found(slow)
+    assert times.sustained is not None
+    assert times.sustained.after_s == 0
+    assert times.latency_back is not None
+    assert times.latency_back.after_s == pytest.approx(12, abs=0.01)
+
+
+@pytest.mark.parametrize("per_s", [5, 40])
+def test_one_stray_failure_is_no_relapse_at_a_low_rate(per_s: int) -> None:
+    every_ms = 1000 // per_s
+    requests = history(lambda at_ms: (at_ms // every_ms * every_ms != 25_000, 2))
+    thinned = requests.between(0, END_MS * MS)
+    kept = np.arange(0, len(thinned.intended_ns), every_ms // EVERY_MS)
+    sparse = Requests(
+        intended_ns=thinned.intended_ns[kept],
+        done_ns=thinned.done_ns[kept],
+        acked=thinned.acked[kept],
+        flags=thinned.flags[kept],
+        known_until_ns=thinned.known_until_ns,
+    )
+    times = found(sparse)
+    assert np.count_nonzero(~sparse.acked) == 1
+    assert times.sustained is not None
+    assert times.sustained.after_s < 0.01
+
+
+def test_what_the_next_fault_caught_is_no_relapse_of_the_recovery_before() -> None:
+    caught = history(lambda at_ms: (not 10_000 <= at_ms < 12_000 and at_ms < 29_900, 150))
+    until_next = replace(disturbed(), until_ns=30_000 * MS, harmed_next=True)
+    slow_baseline = replace(BASELINE, latency_max_ns=200 * MS)
+    times = recovery(caught, until_next, slow_baseline, None, origin="fault")
+    assert times is not None
+    assert times.sustained is not None
+    assert times.sustained.after_s == pytest.approx(2.15, abs=0.01)
+    assert times.failed_count == 400
+
+
+def test_sustained_is_what_the_definition_says() -> None:
+    """Against a slow search, on histories that flap."""
+    draw = np.random.default_rng(20261125)
+    for _ in range(40):
+        flaps = np.repeat(draw.random(80) < 0.75, 100)[: END_MS // EVERY_MS]
+        acked = flaps & (draw.random(len(flaps)) < 0.9995)
+        requests = replace(history(lambda _: (True, 2)), acked=acked)
+        first = FAULT_MS // EVERY_MS
+        size = 5_000 // EVERY_MS
+        bad = [
+            int(np.count_nonzero(~acked[at : at + size]))
+            for at in range(first, len(acked) - size + 1)
+        ]
+        holds = [
+            at
+            for at, count in enumerate(bad)
+            if acked[first + at] and count <= size // 1000 and max(bad[at:]) <= max(1, size // 1000)
+        ]
+        times = found(requests)
+        if not holds:
+            assert times.sustained is None
+        elif times.failed_count:
+            assert times.sustained is not None
+            expected_s = (holds[0] * EVERY_MS + 2) / 1000
+            assert times.sustained.after_s == pytest.approx(expected_s, abs=1e-6)
+
+
+@pytest.mark.parametrize("per_s", [10, 40, 150])
+@pytest.mark.parametrize("service_ms", [5, 100, 700])
+@pytest.mark.parametrize("outage_s", [3, 10])
+def test_what_the_fault_caught_is_no_part_of_the_baseline(
+    tmp_path: Path, per_s: int, service_ms: int, outage_s: int
+) -> None:
+    """What was in flight when a hang began ends with it, and is none of the yardstick."""
+    end_s = 10 + outage_s + 20
+    with Recorder(tmp_path / "0.samples", epoch_ns=0) as recorder:
+        recorder.planned(end_s * per_s)
+        for n in range(end_s * per_s):
+            due_ns = n * S // per_s
+            hangs = due_ns + service_ms * MS > 10 * S and due_ns < (10 + outage_s) * S
+            done_ns = (10 + outage_s) * S if hangs else due_ns
+            took_us = (done_ns - due_ns + service_ms * MS) // 1000
+            recorder.write(due_ns, n, 0, took_us, 202, Outcome.ACKED, 0)
+    spans = (
+        Span(phase=Phase.BASELINE, start_ns=0, end_ns=10 * S),
+        Span(phase=Phase.OUTAGE, start_ns=10 * S, end_ns=(10 + outage_s) * S),
+        Span(phase=Phase.RECOVERY, start_ns=(10 + outage_s) * S, end_ns=end_s * S),
+    )
+    every = Requests.of(Recording.open(tmp_path / "0.samples"), until_ns=end_s * S)
+    limits = baseline_of(every.of_phase(spans, Phase.BASELINE), NO_LOOKS)
+    assert limits is not None
+    assert limits.latency_max_ns == pytest.approx(max(1.5 * service_ms, service_ms + 10) * MS)
+    fault = Disturbance(
+        kind="hang",
+        fault_ns=10 * S,
+        in_force_ns=10 * S,
+        healed_ns=(10 + outage_s) * S,
+        until_ns=end_s * S,
+    )
+    times = recovery(every, fault, limits, None, origin="fault")
+    assert times is not None
+    assert times.latency_back is not None
+    assert times.latency_back.after_s > outage_s - limits.latency_max_ns / S - 0.2

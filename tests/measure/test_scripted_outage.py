@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from perfchaos.ledger import Fates, Held, reconcile
-from perfchaos.measure.fallback import goodput_ratio
+from perfchaos.measure.fallback import goodput_ratio, stretches
 from perfchaos.measure.phases import samples_of
 from perfchaos.recording import Recording
 from perfchaos.recording.ids import number_of
@@ -118,7 +118,14 @@ def test_the_ratio_is_the_scripted_truth_within_two_points(
         samples_of(recording, spans, phase, now_ns=ended_ns)
         for phase in (Phase.BASELINE, Phase.OUTAGE)
     )
-    found = goodput_ratio(outage, baseline, ledger, Phase.OUTAGE)
+    found = goodput_ratio(
+        outage,
+        baseline,
+        ledger,
+        Phase.OUTAGE,
+        epoch_ns=recording.epoch_ns,
+        lived=stretches((), spans, Phase.OUTAGE, now_ns=ended_ns),
+    )
     truth = 0.5 / 0.98
     assert found.value == pytest.approx(truth, abs=0.02)
     low, high = found.evidence["interval_95_low"], found.evidence["interval_95_high"]

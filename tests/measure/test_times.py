@@ -9,11 +9,18 @@ import pytest
 from perfchaos.measure import times
 from perfchaos.measure.recovery import Disturbance, Moment, Recovery, Requests
 from perfchaos.timeline import Phase
+from perfchaos.verdict import Band, Better, Limits, judge
 
 S = 1_000_000_000
 
 
-def disturbance(at_s: float = 10, until_s: float = 40, kind: str | None = "crash") -> Disturbance:
+def disturbance(
+    at_s: float = 10,
+    until_s: float = 40,
+    kind: str | None = "crash",
+    *,
+    harmed_next: bool = False,
+) -> Disturbance:
     at_ns = round(at_s * S)
     return Disturbance(
         kind=kind,
@@ -21,6 +28,7 @@ def disturbance(at_s: float = 10, until_s: float = 40, kind: str | None = "crash
         in_force_ns=at_ns,
         healed_ns=at_ns + S,
         until_ns=round(until_s * S),
+        harmed_next=harmed_next,
     )
 
 
@@ -43,34 +51,51 @@ def recovered(after_s: float | None, *, of: Disturbance, watched_s: float = 20) 
 
 def test_worst_of_several_recoveries_counts() -> None:
     both = [recovered(2, of=disturbance()), recovered(7, of=disturbance())]
-    found = times.recovery_time(both, proven_after_s=30)
+    found = times.recovery_time(both)
     assert (found.value, found.samples, found.phase) == (7, 2000, Phase.RECOVERY)
     assert found.evidence["each_s"] == "2.000 7.000"
 
 
 def test_reasons_of_the_server_are_counted_over_all_recoveries() -> None:
     both = [recovered(2, of=disturbance()), recovered(7, of=disturbance())]
-    found = times.recovery_time(both, proven_after_s=30)
+    found = times.recovery_time(both)
     assert found.evidence["sqlstate 57 operator intervention"] == 4
 
 
-@pytest.mark.parametrize(("watched_s", "value"), [(30, None), (30.1, 30.1)])
-def test_never_recovered_is_unknown_until_it_was_watched_for_long_enough(
-    watched_s: float, value: float | None
+@pytest.mark.parametrize(
+    ("after_s", "watched_s", "least_s"), [(2, 20, 20), (2, 30.1, 30.1), (7, 4, 7)]
+)
+def test_what_has_not_recovered_takes_at_least_as_long_as_it_was_watched(
+    after_s: float, watched_s: float, least_s: float
 ) -> None:
     never = recovered(None, of=disturbance(), watched_s=watched_s)
-    found = times.recovery_time([recovered(2, of=disturbance()), never], proven_after_s=30)
-    assert found.value == value
+    found = times.recovery_time([recovered(after_s, of=disturbance()), never])
+    assert (found.value, found.lower_bound) == (least_s, True)
+
+
+@pytest.mark.parametrize(
+    ("watched_s", "band"), [(9, Band.UNKNOWN), (10, Band.UNKNOWN), (10.1, Band.CRITICAL)]
+)
+def test_a_recovery_that_did_not_come_is_critical_beyond_the_limit_and_unknown_before(
+    watched_s: float, band: Band
+) -> None:
+    found = times.latency_recovery([recovered(None, of=disturbance(), watched_s=watched_s)])
+    assert judge(found, Limits(better=Better.LOWER, good=5, warn=10)).band is band
+
+
+def test_the_recovery_of_a_fault_that_lasts_may_be_the_worst() -> None:
+    found = times.recovery_time([recovered(2, of=disturbance()), None])
+    assert (found.value, found.lower_bound) == (2, True)
 
 
 def test_no_recovery_at_all_is_unknown() -> None:
-    assert times.recovery_time([], proven_after_s=30).value is None
-    assert times.recovery_time([None], proven_after_s=30).value is None
+    assert times.recovery_time([]).value is None
+    assert times.recovery_time([None]).value is None
     assert times.success_ratio(requests(lambda _: True), []).value is None
 
 
 def test_healthy_baseline_is_measured_as_the_baseline() -> None:
-    found = times.first_write([recovered(0, of=disturbance(kind=None))], proven_after_s=30)
+    found = times.first_write([recovered(0, of=disturbance(kind=None))])
     assert found.phase is Phase.BASELINE
 
 
@@ -100,7 +125,9 @@ def test_success_of_who_never_recovers_is_counted_from_the_heal_on() -> None:
 def test_victims_of_the_next_fault_are_not_failures_of_this_recovery() -> None:
     history = requests(lambda at_s: at_s < 29.999)
     history = replace(history, done_ns=history.intended_ns + S // 10)
-    found = times.success_ratio(history, [recovered(1, of=disturbance(until_s=30))])
+    found = times.success_ratio(
+        history, [recovered(1, of=disturbance(until_s=30, harmed_next=True))]
+    )
     assert found.value == 1
 
 
