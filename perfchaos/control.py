@@ -41,6 +41,7 @@ from perfchaos.run.ending import conclude
 from perfchaos.run.journal import account_of
 from perfchaos.run.rehearsing import rehearsal
 from perfchaos.run.settings import read_workload_settings
+from perfchaos.run.well import require_well_baseline
 from perfchaos.safety import Rehearsed
 from perfchaos.safety.guard import read_conditions
 from perfchaos.safety.protection import require_harmable
@@ -140,6 +141,13 @@ def after_activity_control(context: Data, state: Data | None, **_: object) -> No
     failed = context["type"] == "action" and state.get("status") == "failed"
     if failed and not (run_under_way() and current().rolling_back):
         raise InterruptExecution(f"the action '{context['name']}' failed")
+
+
+@_interrupting
+def before_method_control(**_: object) -> None:
+    """Harm nothing where the baseline was not well."""
+    if run_under_way():
+        require_well_baseline(current())
 
 
 @_interrupting

@@ -10,8 +10,9 @@ from perfchaos.measure.lateness import late_phases
 from perfchaos.race.measuring import evidence_of
 from perfchaos.race.measuring import report as race_report
 from perfchaos.run.faults import fault_reports
-from perfchaos.run.journal import Account
+from perfchaos.run.journal import INTERRUPTED, Account
 from perfchaos.run.run import Run
+from perfchaos.run.well import ailments_of_baseline
 from perfchaos.verdict import RaceReport, Status, Verdict, as_document, write_document
 from perfchaos.workload.health import unsound
 
@@ -94,6 +95,12 @@ def _own_account(run: Run, account: Account) -> tuple[Status, list[str]]:
         # A generator that fell behind has measured itself, not the target.
         untrusted = [f"the load is not to be trusted: {why}" for why in weaknesses]
         return Status.INVALID, [*untrusted, *reasons]
+    ailing = [f"the baseline is not well: {why}" for why in ailments_of_baseline(run)]
+    if run.ailments:
+        # It was we who interrupted it, before any harm.
+        return Status.FAILED, [*ailing, *(why for why in reasons if why != INTERRUPTED)]
+    if status is not Status.ABORTED:
+        reasons = [*ailing, *reasons]
     if status is Status.COMPLETED and (left := run.not_judged()):
         named = ", ".join(dict.fromkeys(left))
         reasons.append(f"lived through and not judged to its end, so it is not known: {named}")

@@ -13,6 +13,8 @@ from perfchaos.verdict import Judgement, Status
 
 type Data = Mapping[str, Any]
 
+INTERRUPTED = "the experiment was interrupted"
+
 THRESHOLDS = "probes.band"
 """The module of the tolerances that leave a judgement; every other one only says yes or no."""
 
@@ -43,8 +45,7 @@ def account_of(journal: Data, judgements: Collection[Judgement]) -> Account:
     elif before is not None and not before["steady_state_met"]:
         status, reasons = Status.FAILED, [_not_met(before), *not_rolled_back]
     elif journal["status"] in ("interrupted", "aborted", "failed"):
-        interrupted = "the experiment was interrupted"
-        status, reasons = Status.ABORTED, [interrupted, *not_rolled_back, *said]
+        status, reasons = Status.ABORTED, [INTERRUPTED, *not_rolled_back, *said]
     elif not_rolled_back:
         status, reasons = Status.FAILED, [*not_rolled_back, *said]
     else:

@@ -42,6 +42,7 @@ class Run(Scene):
     `companions` are closed when the run is concluded.
     `steps` are the recordings of the loads that a search sent besides the run's own.
     `ledger` is the last that was read, and is `ledger_whole` once no request can change it.
+    `ailments` is what ailed the target in its baseline, before anything was harmed.
     `load_died` tells of a load generator that ended without being told to, `rolling_back` that the
     rollbacks are being played.
     """
@@ -68,6 +69,7 @@ class Run(Scene):
     steps: list[Recording] = field(default_factory=list)
     load_ended_ns: int | None = None
     load_died: bool = False
+    ailments: tuple[str, ...] = ()
     rolling_back: bool = False
     companions: ExitStack = field(default_factory=ExitStack)
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from perfchaos.errors import InvalidInput, PerfchaosError
+from perfchaos.measure.baseline import WellLimits
 from perfchaos.postgres_client import login_of
 from perfchaos.race.plan import RacePlan, size_mistakes
 from perfchaos.race.scenarios import SCENARIOS
@@ -35,6 +36,9 @@ class WorkloadSettings:
 
     `connections_max` takes the place of the target file's `connections.max`.
 
+    The baseline is well if at most `baseline_error_ratio` of its requests fail and 99 of 100 take
+    no longer than `baseline_p99_ms`; nothing is harmed otherwise.
+
     With a `scenario` instead of a rate they come at a tenth of its rate until the end of the
     baseline, and then as `perfchaos.workload.scenarios` has it, its stages lasting
     `duration_ratio` times as long.
@@ -46,13 +50,15 @@ class WorkloadSettings:
     duration_ratio: float = 1.0
     warm_up_s: float = 2.0
     baseline_s: float = 8.0
+    baseline_error_ratio: float = WellLimits().error_ratio
+    baseline_p99_ms: float = WellLimits().latency_p99_ms
     poisson: bool = False
     connections_max: int | None = None
     in_flight_max: int = 20_000
 
     def mistakes(self) -> list[str]:
         """What is wrong with it, in words."""
-        found = _mistaken_times(self)
+        found = [*_mistaken_times(self), *_mistaken_limits(self)]
         if (self.rate_per_s is None) == (self.scenario is None):
             return [*found, "workload: give either rate_per_s or scenario"]
         if self.scenario is not None and self.scenario not in LOADS:
@@ -65,6 +71,13 @@ class WorkloadSettings:
                 f"workload.duration_ratio: {self.duration_ratio:g} is not between 0.01 and 100"
             )
         return found or [f"workload: {mistake}" for mistake in self.arrivals().mistakes()]
+
+    @property
+    def well(self) -> WellLimits:
+        """What is still a well baseline."""
+        return WellLimits(
+            error_ratio=self.baseline_error_ratio, latency_p99_ms=self.baseline_p99_ms
+        )
 
     def arrivals(self) -> Arrivals:
         """The arrivals it asks for, until stopped."""
@@ -226,6 +239,16 @@ def read_workload_settings(data: Mapping[str, Any]) -> WorkloadSettings | RaceSe
 def _on(last: Stage) -> Stage:
     """The stage that goes on at the rate at which `last` ended, until the load is stopped."""
     return Stage(duration_s=None, start_per_s=last.end_per_s, end_per_s=last.end_per_s)
+
+
+def _mistaken_limits(settings: WorkloadSettings) -> list[str]:
+    found = []
+    if not 0 <= settings.baseline_error_ratio <= 1:
+        ratio = settings.baseline_error_ratio
+        found.append(f"workload.baseline_error_ratio: {ratio:g} is not between 0 and 1")
+    if not 0 < settings.baseline_p99_ms <= UNDISTURBED_MAX_S * 1000:
+        found.append(f"workload.baseline_p99_ms: {settings.baseline_p99_ms:g} is not above 0")
+    return found
 
 
 def _mistaken_times(settings: WorkloadSettings | RaceSettings) -> list[str]:
