@@ -3,8 +3,9 @@
 from typing import Any
 
 from perfchaos.measure import health, server
+from perfchaos.measure.leftovers import left_behind
 from perfchaos.run import current
-from perfchaos.run.recovering import health_states, postgres_states, recovering
+from perfchaos.run.recovering import health_states, postgres_sessions, postgres_states, recovering
 from perfchaos.verdict import NotAsked
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "idle_in_transaction",
     "reconnect_peak",
     "server_time",
+    "sessions_left",
     "stuck_sessions",
 ]
 
@@ -60,3 +62,26 @@ def healthy_while_failing() -> list[dict[str, Any]]:
         return [NotAsked(name="healthy_while_failing_s", why=why).as_dict()]
     looks, found = health_states(run), recovering(run, since="fault")
     return [health.healthy_while_failing(looks, found.requests, found.phase).as_dict()]
+
+
+def sessions_left(settled_s: float = 3.0) -> list[dict[str, Any]]:
+    """
+    Sessions that an outage has left behind.
+
+    How many more there are in the end than ever in the baseline, and unused for `settled_s`.
+    """
+    run, name = current(), "sessions_left_count"
+    if run.target.postgres is None:
+        why = f"target {run.target.name!r} has no Postgres"
+        return [NotAsked(name=name, why=why).as_dict()]
+    looks = postgres_sessions(run)
+    return [
+        left_behind(
+            looks,
+            run.spans(),
+            name=name,
+            unit="sessions",
+            settled_s=settled_s,
+            now_ns=run.now_ns,
+        ).as_dict()
+    ]

@@ -10,14 +10,17 @@ from typing import Any
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.measure import queue
+from perfchaos.measure.leftovers import left_behind
 from perfchaos.observe.queue import QueueLook, QueueReading, queue_look, queue_readings
 from perfchaos.run import Run, current
+from perfchaos.run.recovering import redis_clients
 from perfchaos.target.loading import find_target, load_target
 from perfchaos.timeline import Phase
 from perfchaos.verdict import Measurement, NotAsked
 
 __all__ = [
     "backlog",
+    "clients_left",
     "group_missing",
     "queue_depth",
     "stalled_consumers",
@@ -104,6 +107,24 @@ def use_ratio(settled_s: float = 5.0) -> list[dict[str, Any]]:
         return [queue.use_ratio(readings, spans, acked_between, settled_s=settled_s).as_dict()]
 
     return _of_the_queue("queue_use_ratio", measure)
+
+
+def clients_left(settled_s: float = 3.0) -> list[dict[str, Any]]:
+    """
+    Clients that an outage has left behind in Redis.
+
+    How many more there are in the end than ever in the baseline, and silent for `settled_s`.
+    """
+    run, name = current(), "clients_left_count"
+    if run.target.redis is None:
+        why = f"target {run.target.name!r} has no Redis"
+        return [NotAsked(name=name, why=why).as_dict()]
+    looks = redis_clients(run, run.target.redis)
+    return [
+        left_behind(
+            looks, run.spans(), name=name, unit="clients", settled_s=settled_s, now_ns=run.now_ns
+        ).as_dict()
+    ]
 
 
 @functools.cache

@@ -11,6 +11,7 @@ see it lost.
 """
 
 import contextlib
+import json
 import os
 import socket
 import struct
@@ -27,6 +28,7 @@ import psycopg
 
 from perfchaos.errors import PerfchaosError
 from perfchaos.observe.sampler import Reading
+from perfchaos.observe.unused import unused
 from perfchaos.postgres_client import (
     APPLICATION_NAME,
     PROOF_OF_WRITING,
@@ -62,7 +64,11 @@ _SESSIONS = """
             WHERE state LIKE 'idle in transaction%%'
               AND clock_timestamp() - state_change > make_interval(secs => %s)
         ),
-        count(*) FILTER (WHERE clock_timestamp() - backend_start < interval '1 s')
+        count(*) FILTER (WHERE clock_timestamp() - backend_start < interval '1 s'),
+        array_agg(
+            extract(epoch FROM clock_timestamp() - coalesce(state_change, backend_start, 'epoch'))
+                ::float8
+        )
     FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend'
       AND application_name NOT LIKE %s
@@ -75,13 +81,16 @@ class Sessions:
     The target's sessions, as the server lists them to their own user.
 
     `stuck` have been in one statement, and `idle_in_transaction` in one pause of a transaction, for
-    longer than the limits above; `started` came within the last second.
+    longer than the limits above; `started` came within the last second. `unused_s` are the seconds
+    for which each that was not used in the last of them has not been; very many where the server
+    does not show it to this user.
     """
 
     connections: int
     stuck: int
     idle_in_transaction: int
     started: int
+    unused_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +116,8 @@ class PostgresState:
         """The state as values of a reading."""
         plain = asdict(self)
         sessions = plain.pop("sessions")
+        if sessions is not None:
+            sessions["unused_s"] = json.dumps(sessions["unused_s"])
         return {**plain, **(sessions or {})}
 
     @classmethod
@@ -115,8 +126,11 @@ class PostgresState:
         if reading.failed is not None:
             return None
         facts = dict(reading.values)
-        counts = {name: facts.pop(name) for name in Sessions.__slots__ if name in facts}
-        sessions = Sessions(**counts) if counts else None  # type: ignore[arg-type]  # as written
+        sessions = None
+        if "unused_s" in facts:
+            unused_s = tuple(json.loads(str(facts.pop("unused_s"))))
+            counts = {name: facts.pop(name) for name in Sessions.__slots__ if name in facts}
+            sessions = Sessions(**counts, unused_s=unused_s)  # type: ignore[arg-type]  # as written
         return cls(**facts, sessions=sessions)  # type: ignore[arg-type]  # as written
 
 
@@ -238,8 +252,14 @@ def _sessions(session: Connection) -> Sessions:
         raise PerfchaosError(
             "pg_stat_activity gave no row", next_step="see what stands before Postgres"
         )
-    connections, stuck, idle, started = row
-    return Sessions(connections=connections, stuck=stuck, idle_in_transaction=idle, started=started)
+    connections, stuck, idle, started, unused_s = row
+    return Sessions(
+        connections=connections,
+        stuck=stuck,
+        idle_in_transaction=idle,
+        started=started,
+        unused_s=unused(unused_s or ()),
+    )
 
 
 @contextlib.contextmanager

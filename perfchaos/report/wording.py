@@ -35,6 +35,8 @@ _NAMES = {
     "reconnect_peak_count": "reconnects in a second",
     "stuck_count": "stuck sessions",
     "idle_in_transaction_count": "idle in transaction",
+    "sessions_left_count": "Postgres sessions left behind",
+    "clients_left_count": "Redis clients left behind",
     "win_ratio": "exactly one winner",
     "race_ratio": "raced",
     "effective_round_count": "effective rounds",

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from perfchaos.errors import InvalidInput
+from perfchaos.measure.leftovers import Census
 from perfchaos.measure.recovery import (
     NO_LOOKS,
     Backlog,
@@ -31,9 +32,12 @@ from perfchaos.observe.health import HealthLook, HealthState
 from perfchaos.observe.postgres import LOOK_EVERY_S as POSTGRES_EVERY_S
 from perfchaos.observe.postgres import PostgresLook, PostgresState
 from perfchaos.observe.queue import queue_readings
+from perfchaos.observe.redis import LOOK_EVERY_S as REDIS_EVERY_S
+from perfchaos.observe.redis import RedisLook, RedisState
 from perfchaos.observe.sampler import Sampler, readings
 from perfchaos.postgres_client import login_of
 from perfchaos.run.run import Run
+from perfchaos.target import Redis
 from perfchaos.timeline import Phase
 
 _ORIGINS: Mapping[str, Origin] = {"fault": "fault", "heal": "heal"}
@@ -132,7 +136,35 @@ def health_states(run: Run) -> tuple[tuple[int, HealthState], ...]:
     return tuple((at_ns, state) for at_ns, state in found if state is not None)
 
 
-def _watch(run: Run, path: Path, look: PostgresLook | HealthLook, *, interval_s: float) -> None:
+def postgres_sessions(run: Run) -> tuple[Census, ...]:
+    """How many sessions of others the target's Postgres had at each look so far."""
+    return tuple(
+        Census(
+            at_ns=state.seen_ns,
+            count=state.sessions.connections,
+            unused_s=state.sessions.unused_s,
+        )
+        for state in postgres_states(run)
+        if state.sessions is not None
+    )
+
+
+def redis_clients(run: Run, server: Redis) -> tuple[Census, ...]:
+    """How many clients of others the target's Redis had at each look so far."""
+    path = _file(run, "redis")
+    if not path.exists():
+        _watch(run, path, RedisLook(server), interval_s=REDIS_EVERY_S)
+    found = ((reading.at_ns, RedisState.of(reading)) for reading in readings(path))
+    return tuple(
+        Census(at_ns=at_ns, count=state.clients, unused_s=state.unused_s)
+        for at_ns, state in found
+        if state is not None
+    )
+
+
+def _watch(
+    run: Run, path: Path, look: PostgresLook | HealthLook | RedisLook, *, interval_s: float
+) -> None:
     """Look until the run is concluded, and wait here for the first findings, one at least."""
     sampler = Sampler(path, look, interval_s=interval_s)
     with ExitStack() as both:

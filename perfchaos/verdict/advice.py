@@ -290,6 +290,18 @@ _RULES = (
         )
         for band in (Band.WARN, Band.CRITICAL)
     ),
+    *(
+        _Rule(
+            metric=metric,
+            band=band,
+            action=(
+                "connections are left behind, and nobody uses them: close what is given up, and "
+                "bound what the pool keeps idle"
+            ),
+        )
+        for metric in ("sessions_left_count", "clients_left_count")
+        for band in (Band.WARN, Band.CRITICAL)
+    ),
     _Rule(metric="success_ratio", band=Band.EXCELLENT, action="recovered"),
     _Rule(metric="success_ratio", band=Band.GOOD, action="monitor the pool"),
     _Rule(metric="success_ratio", band=Band.CRITICAL, action="connection issue"),

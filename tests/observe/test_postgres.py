@@ -9,6 +9,7 @@ from perfchaos.faults.read_only_postgres import ReadOnlyPostgres
 from perfchaos.observe.postgres import PostgresLook, PostgresState
 from perfchaos.observe.sampler import Reading
 from tests.postgres_lab import PostgresLab
+from tests.waiting import eventually
 
 pytest_plugins = ["tests.postgres_fixtures"]
 
@@ -34,6 +35,22 @@ def test_own_sessions_are_not_the_targets(postgres: PostgresLab, look: PostgresL
     assert during is not None
     assert during.connections == before.connections + 1
     assert during.started >= 1
+
+
+def test_who_is_not_used_is_counted_by_how_long(postgres: PostgresLab, look: PostgresLook) -> None:
+    with postgres.client() as client:
+        [(before,)] = client.execute("SELECT pg_backend_pid()").fetchall()
+        eventually(lambda: _unused(look))
+        assert 1 <= _unused(look)[0] < 1e5
+        assert client.execute("SELECT pg_backend_pid()").fetchone() == (before,)
+        assert _unused(look) == ()
+
+
+def _unused(look: PostgresLook) -> tuple[float, ...]:
+    state = PostgresState.of(Reading(at_ns=0, values=look(), failed=None))
+    assert state is not None
+    assert state.sessions is not None
+    return state.sessions.unused_s
 
 
 def test_proof_of_writing_leaves_no_table_touched(
