@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from perfchaos.measure.recovery import Requests
+from perfchaos.measure.requests import Requests
 from perfchaos.measure.shares import reaches
 from perfchaos.observe.health import LOOK_EVERY_S, HealthState
 from perfchaos.phases import Mask

@@ -23,12 +23,11 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perfchaos.measure.phases import took_ns
+from perfchaos.measure.requests import Requests
 from perfchaos.measure.shares import failures_allowed
 from perfchaos.phases import Instants, Mask, after_harm, belong
-from perfchaos.recording import Failure, Outcome, Recording, sqlstates_of
+from perfchaos.recording import sqlstates_of
 from perfchaos.timeline import Event, Phase, Span
 
 SUSTAINED_RATIO = 0.999
@@ -46,91 +45,7 @@ _STRAY_COUNT = 1
 # A queue is drained when what waits in it arrived within the last half second.
 _DRAINED_S = 0.5
 
-_UNFINISHED = (Failure.STOPPED, Failure.NOT_SENT_BEFORE_STOP)
-
 type Origin = Literal["fault", "heal"]
-type Flags = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requests:
-    """
-    Requests in the order they were intended; instants in CLOCK_MONOTONIC nanoseconds.
-
-    The fate of every request intended before `known_until_ns` is known, and no other is here.
-    """
-
-    intended_ns: Instants
-    done_ns: Instants
-    acked: Mask
-    flags: Flags
-    known_until_ns: int
-
-    @classmethod
-    def of(cls, recording: Recording, *, until_ns: int) -> Self:
-        """What is known of the requests intended before `until_ns`."""
-        samples = recording.samples()
-        samples = samples[np.argsort(samples["n"], kind="stable")]
-        missing = np.flatnonzero(samples["n"] != np.arange(len(samples)))
-        cut = np.flatnonzero(np.isin(samples["code"], _UNFINISHED))
-        intended_ns = samples["intended_ns"] + recording.epoch_ns
-        # From the first request still in flight on, the failures are the ones that are missing; and
-        # after the last one recorded nothing is known at all.
-        ends = [int(intended_ns[rows[0]]) for rows in (missing, cut) if len(rows)]
-        ends.append(int(intended_ns[-1]) + 1 if len(intended_ns) else 0)
-        return cls(
-            intended_ns=intended_ns,
-            done_ns=intended_ns + took_ns(samples),
-            acked=samples["outcome"] == Outcome.ACKED,
-            flags=samples["flags"],
-            known_until_ns=until_ns,
-        ).between(0, min([until_ns, *ends]))
-
-    def between(self, start_ns: int, end_ns: int) -> Self:
-        """Those intended at `start_ns` or later and before `end_ns`."""
-        end_ns = min(end_ns, self.known_until_ns)
-        low, high = np.searchsorted(self.intended_ns, [start_ns, end_ns])
-        return type(self)(
-            intended_ns=self.intended_ns[low:high],
-            done_ns=self.done_ns[low:high],
-            acked=self.acked[low:high],
-            flags=self.flags[low:high],
-            known_until_ns=end_ns,
-        )
-
-    def of_phase(self, spans: Sequence[Span], phase: Phase) -> Self:
-        """Those that belong to `phase`, by the same definition as everything else."""
-        own = belong(self.intended_ns, self.done_ns, spans, phase, now_ns=self.known_until_ns)
-        return type(self)(
-            intended_ns=self.intended_ns[own],
-            done_ns=self.done_ns[own],
-            acked=self.acked[own],
-            flags=self.flags[own],
-            known_until_ns=self.known_until_ns,
-        )
-
-    def before(self, disturbance: "Disturbance") -> Self:
-        """
-        Those due before the end of what can be said of `disturbance`.
-
-        What the next fault caught in flight is the next one's: nothing is known from there on.
-        """
-        found = self.between(0, disturbance.until_ns)
-        if not disturbance.harmed_next:
-            return found
-        caught = np.flatnonzero(found.done_ns >= disturbance.until_ns)
-        return found.between(0, int(found.intended_ns[caught[0]])) if len(caught) else found
-
-    @property
-    def latency_ns(self) -> Instants:
-        """From the intended instant to the end of the reply, or to giving up."""
-        return self.done_ns - self.intended_ns
-
-    @property
-    def waiting_count(self) -> Instants:
-        """How many requests were under way at the instant that each was intended, itself too."""
-        done = np.searchsorted(np.sort(self.done_ns), self.intended_ns, side="right")
-        return np.arange(1, len(self.intended_ns) + 1) - done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +199,9 @@ def recovery(
     if origin_ns is None:
         return None
     # A request that was under way when the fault came can be its victim.
-    struck = requests.before(disturbance)
+    struck = requests.met_by(
+        disturbance.fault_ns, disturbance.until_ns, cut=disturbance.harmed_next
+    )
     failed = ~struck.acked & (struck.done_ns >= disturbance.fault_ns)
     failed_ns = struck.intended_ns[failed]
     after_ns = max(origin_ns, disturbance.in_force_ns)

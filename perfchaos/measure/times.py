@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from perfchaos.measure.paired import difference
-from perfchaos.measure.recovery import Moment, Recovery, Requests, aftermath
+from perfchaos.measure.recovery import Moment, Recovery, aftermath
+from perfchaos.measure.requests import Requests
 from perfchaos.sqlstates import class_label
 from perfchaos.timeline import Fact, Phase
 from perfchaos.verdict import Measurement
@@ -134,7 +135,9 @@ def _after(requests: Requests, one: Recovery) -> Requests:
     start_ns = disturbance.healed_ns or disturbance.fault_ns
     if one.sustained is not None:
         start_ns = max(start_ns, one.origin_ns + round(one.sustained.after_s * 1e9))
-    return requests.before(disturbance).between(start_ns, disturbance.until_ns)
+    return requests.until(disturbance.until_ns, cut=disturbance.harmed_next).between(
+        start_ns, disturbance.until_ns
+    )
 
 
 def _per_second(requests: Requests) -> list[float]:

@@ -82,15 +82,30 @@ class Sampler:
             return {"at_ns": at_ns, "failed": repr(error)}
 
 
+class Readings:
+    """The readings in a file that grows; none as long as it does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+
+    def new(self) -> tuple[Reading, ...]:
+        """Those that have come since this was last asked, in order."""
+        if not self._path.exists():
+            return ()
+        with self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            found = []
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # It is being written.
+                self._read_bytes += len(line)
+                values = json.loads(line)
+                at_ns, failed = values.pop("at_ns"), values.pop("failed", None)
+                found.append(Reading(at_ns=at_ns, values=values, failed=failed))
+        return tuple(found)
+
+
 def readings(path: Path) -> tuple[Reading, ...]:
     """All readings in the file so far, in order; none if it does not exist."""
-    if not path.exists():
-        return ()
-    found = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            continue  # It is being written.
-        values = json.loads(line)
-        at_ns, failed = values.pop("at_ns"), values.pop("failed", None)
-        found.append(Reading(at_ns=at_ns, values=values, failed=failed))
-    return tuple(found)
+    return Readings(path).new()

@@ -101,8 +101,12 @@ class Recording:
 
     def samples(self) -> Samples:
         """Every complete sample, in order of completion; a view, unless there are several parts."""
-        arrays = [part.samples() for part in self._parts]
+        arrays = self.samples_by_part()
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def samples_by_part(self) -> list[Samples]:
+        """Every complete sample of each process, in order of completion; views."""
+        return [part.samples() for part in self._parts]
 
     def samples_and_turns(self) -> tuple[Samples, NDArray[np.int64]]:
         """
@@ -112,7 +116,7 @@ class Recording:
         sent at once, and the generator turned to none of those after it any earlier. So a stall
         shows in those too that then had to wait for a connection. Instants count from the epoch.
         """
-        samples = [part.samples() for part in self._parts]
+        samples = self.samples_by_part()
         turned_ns = [_turned_to_ns(part) for part in samples]
         if len(samples) == 1:
             return samples[0], turned_ns[0]

@@ -16,22 +16,18 @@ import numpy as np
 from perfchaos.errors import InvalidInput
 from perfchaos.measure.leftovers import Census
 from perfchaos.measure.recovery import (
-    NO_LOOKS,
-    Backlog,
     Disturbance,
     Origin,
     Recovery,
-    Requests,
     aftermath,
-    baseline_of,
     disturbances,
     recovery,
 )
+from perfchaos.measure.requests import Requests
 from perfchaos.observe.health import LOOK_EVERY_S as HEALTH_EVERY_S
 from perfchaos.observe.health import HealthLook, HealthState
 from perfchaos.observe.postgres import LOOK_EVERY_S as POSTGRES_EVERY_S
 from perfchaos.observe.postgres import PostgresLook, PostgresState
-from perfchaos.observe.queue import queue_readings
 from perfchaos.observe.redis import LOOK_EVERY_S as REDIS_EVERY_S
 from perfchaos.observe.redis import RedisLook, RedisState
 from perfchaos.observe.sampler import Sampler, readings
@@ -73,45 +69,39 @@ def recovering(run: Run, *, since: str, dependency: str = "postgres") -> Recover
         InvalidInput: `since` is something else.
 
     """
-    if since not in _ORIGINS:
-        raise InvalidInput(
-            "the recovery's origin",
-            [f"since is {since!r}, not 'fault' or 'heal'"],
-            next_step="correct the experiment",
-        )
-    origin = _ORIGINS[since]
-    events, spans = run.timeline.events(), run.spans()
-    until_ns = run.load_ended_ns or _for_ever()
-    requests = Requests.of(run.recording, until_ns=until_ns)
-    found = disturbances(events, spans, dependency=dependency, until_ns=until_ns)
-    backlog = _backlog(run)
-    before = backlog.of_phase(spans, Phase.BASELINE, now_ns=until_ns) if backlog else NO_LOOKS
-    baseline = baseline_of(requests.of_phase(spans, Phase.BASELINE), before)
+    origin, until_ns = _origin(since), run.load_ended_ns or _for_ever()
+    found = _disturbances(run, dependency, until_ns)
+    requests = run.following.requests(until_ns=until_ns)
     return Recovering(
         origin=origin,
         requests=requests,
         disturbances=found,
-        recoveries=tuple(
-            recovery(requests, one, baseline, backlog, origin=origin) if baseline else None
-            for one in found
-        ),
+        recoveries=tuple(_recovery(run, requests, one, origin) for one in found),
     )
 
 
-def go_on_until_recovered(run: Run, *, since: str, at_most_s: float) -> bool:
+def go_on_until_recovered(
+    run: Run, *, since: str, at_most_s: float, dependency: str = "postgres"
+) -> bool:
     """
     Let the load go on until all four moments of the last recovery came; whether they did in time.
 
     Raises:
+        InvalidInput: `since` is neither "fault" nor "heal".
         Revoked: the run was called off meanwhile.
 
     """
+    origin = _origin(since)
     deadline_s = time.monotonic() + at_most_s
     while (left_s := deadline_s - time.monotonic()) > 0:
         run.go_on(min(left_s, _LOOK_S))
-        last = recovering(run, since=since).recoveries[-1:]
-        if last and last[0] is not None and last[0].complete:
-            return True
+        until_ns = run.load_ended_ns or _for_ever()
+        # Only the last is asked about: the others are what they are.
+        for last in _disturbances(run, dependency, until_ns)[-1:]:
+            requests = run.following.requests(until_ns=until_ns)
+            found = _recovery(run, requests, last, origin)
+            if found is not None and found.complete:
+                return True
     return False
 
 
@@ -177,19 +167,28 @@ def _watch(
         run.go_on(interval_s)
 
 
-def _backlog(run: Run) -> Backlog | None:
-    """The looks at the target's queue; None where nobody looks at one."""
-    if not run.directory.queue.exists():
-        return None
-    found = [
-        (reading.at_ns, reading.state.waiting)
-        for reading in queue_readings(run.directory.queue)
-        if reading.state is not None
-    ]
-    return Backlog(
-        at_ns=np.array([at_ns for at_ns, _ in found], np.int64),
-        waiting_count=np.array([waiting for _, waiting in found], np.int64),
+def _origin(since: str) -> Origin:
+    if since not in _ORIGINS:
+        raise InvalidInput(
+            "the recovery's origin",
+            [f"since is {since!r}, not 'fault' or 'heal'"],
+            next_step="correct the experiment",
+        )
+    return _ORIGINS[since]
+
+
+def _disturbances(run: Run, dependency: str, until_ns: int) -> tuple[Disturbance, ...]:
+    return disturbances(
+        run.timeline.events(), run.spans(), dependency=dependency, until_ns=until_ns
     )
+
+
+def _recovery(run: Run, requests: Requests, one: Disturbance, origin: Origin) -> Recovery | None:
+    baseline = run.following.baseline(requests, run.spans())
+    if baseline is None:
+        return None
+    backlog = run.following.backlog(since_ns=one.fault_ns)
+    return recovery(requests, one, baseline, backlog, origin=origin)
 
 
 def _file(run: Run, name: str) -> Path:

@@ -20,6 +20,7 @@ from perfchaos.race.contest import Contest
 from perfchaos.recording import Recording, Window
 from perfchaos.recording.reader import Samples
 from perfchaos.run.directory import RunDirectory
+from perfchaos.run.following import Following
 from perfchaos.run.racing import RaceUnderWay
 from perfchaos.run.scene import Scene
 from perfchaos.run.settings import RaceSettings, WorkloadSettings
@@ -39,7 +40,7 @@ class Run(Scene):
     `not_asked` holds what has no meaning for the target, by name.
     `judgements` keeps the latest judgement of each measurement by (probe, name, subject, phase):
     what is asked again later is judged again, on more data; `judged_ns` is when that was last.
-    `companions` are closed when the run is concluded.
+    `companions` are closed when the run is concluded. `following` reads each part of it once.
     `steps` are the recordings of the loads that a search sent besides the run's own.
     `ledger` is the last that was read, and is `ledger_whole` once no request can change it.
     `ailments` is what ailed the target in its baseline, before anything was harmed.
@@ -72,6 +73,11 @@ class Run(Scene):
     ailments: tuple[str, ...] = ()
     rolling_back: bool = False
     companions: ExitStack = field(default_factory=ExitStack)
+    following: Following = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is read before it is asked for."""
+        self.following = Following(self.recording, self.directory.queue)
 
     def go_on(self, duration_s: float) -> None:
         """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from perfchaos.measure.health import all_fail, healthy_while_failing
-from perfchaos.measure.recovery import Requests
+from perfchaos.measure.requests import Requests
 from perfchaos.observe.health import HealthState
 from perfchaos.timeline import Phase
 

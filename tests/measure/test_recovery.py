@@ -14,11 +14,11 @@ from perfchaos.measure.recovery import (
     Disturbance,
     Origin,
     Recovery,
-    Requests,
     baseline_of,
     disturbances,
     recovery,
 )
+from perfchaos.measure.requests import Requests
 from perfchaos.recording import Failure, Outcome, Recorder, Recording
 from perfchaos.recording.layout import sqlstate_flags
 from perfchaos.timeline import Event, Fact, Phase, Span

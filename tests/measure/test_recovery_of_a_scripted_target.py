@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from perfchaos.measure.recovery import Backlog as Looks
-from perfchaos.measure.recovery import Disturbance, Requests, baseline_of, recovery
+from perfchaos.measure.recovery import Disturbance, baseline_of, recovery
+from perfchaos.measure.requests import Requests
 from perfchaos.recording import Recording
 from perfchaos.workload.arrivals import Arrivals
 from perfchaos.workload.plan import Plan, RequestTemplate

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from perfchaos.measure import times
-from perfchaos.measure.recovery import Disturbance, Moment, Recovery, Requests
+from perfchaos.measure.recovery import Disturbance, Moment, Recovery
+from perfchaos.measure.requests import Requests
 from perfchaos.timeline import Phase
 from perfchaos.verdict import Band, Better, Limits, judge
 
