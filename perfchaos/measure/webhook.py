@@ -1,5 +1,6 @@
 """What the client of the webhook endpoint lived through, phase by phase."""
 
+from perfchaos.measure.shares import reaches
 from perfchaos.recording import Window
 from perfchaos.sqlstates import class_label
 from perfchaos.timeline import Fact, Phase
@@ -60,7 +61,7 @@ def sustained_rate(window: Window, phase: Phase | None) -> Measurement:
     A target that keeps up with what it is offered shows no more of what it can do.
     """
     acked, planned = window.acked_count, window.planned_count
-    kept_up = planned > 0 and acked >= _KEPT_UP_RATIO * planned
+    kept_up = planned > 0 and reaches(acked, planned, _KEPT_UP_RATIO)
     return Measurement(
         name="sustained_per_s",
         phase=phase,

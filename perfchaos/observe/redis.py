@@ -12,7 +12,7 @@ from perfchaos.redis_client import CLIENT_NAME, asking, connect
 from perfchaos.target import Redis
 from perfchaos.timeline import Fact
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.stack.conftest import Stack, new_stack
+from tests.waiting import eventually
 
 EXPERIMENTS = Path(__file__).parent.parent.parent / "experiments"
 # Enough requests for every phase to be judged, and no more: several such systems share a machine.
@@ -126,6 +127,11 @@ class Chaos:
     def leases(self) -> list[Path]:
         """The lease files that are still open."""
         return list((self.stack.state_dir / "leases").glob("*.jsonl"))
+
+
+def await_event(chaos: Chaos, name: str) -> None:
+    timeline = chaos.folder / "runs" / "latest" / "timeline.jsonl"
+    eventually(lambda: timeline.exists() and f'"event": "{name}"' in timeline.read_text())
 
 
 def _kind(value: float) -> str:

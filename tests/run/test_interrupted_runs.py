@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.conftest import Chaos, running_for
+from tests.run.conftest import Chaos, await_event, running_for
 from tests.waiting import eventually
-
-
-def await_event(chaos: Chaos, name: str) -> None:
-    timeline = chaos.folder / "runs" / "latest" / "timeline.jsonl"
-    eventually(lambda: timeline.exists() and f'"event": "{name}"' in timeline.read_text())
 
 
 def pids(folder: Path, module: str) -> list[int]:
