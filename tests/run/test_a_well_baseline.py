@@ -1,4 +1,4 @@
-"""What every run asks, whatever its experiment does: is its baseline well, and what is left behind."""
+"""What every run asks, whatever its experiment does: is its baseline well, what is left behind."""
 
 from contextlib import ExitStack
 from pathlib import Path
