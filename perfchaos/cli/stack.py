@@ -5,12 +5,12 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
-from perfchaos.cli.heal import heal_aside
 from perfchaos.errors import PerfchaosError
-from perfchaos.safety.locks import under_way
+from perfchaos.places import leases_dir
 from perfchaos.stack import docker, embedded
 from perfchaos.stack.embedded import Standing
 from perfchaos.stack.home import require_unused, stack_dir
@@ -34,7 +34,7 @@ def up(profile: str | None, *, in_containers: bool) -> None:
     _require_no_other(in_containers=in_containers)
     bring_up = docker.up if in_containers else embedded.up
     started = bring_up(
-        ports=read_ports(os.environ), profile=profile, tell=_tell, used_by=under_way(TARGET_NAME)
+        ports=read_ports(os.environ), profile=profile, tell=_tell, used_by=_used_by()
     )
     if not started:
         click.echo("already up")
@@ -42,7 +42,7 @@ def up(profile: str | None, *, in_containers: bool) -> None:
         click.echo(f"up in {time.monotonic() - began_s:.1f} s: started {', '.join(started)}")
     click.echo(f"target file: {stack_dir() / 'target.yaml'}")
     # Only now is there a Toxiproxy to heal at.
-    if not heal_aside("up"):
+    if any(leases_dir().glob("*.jsonl")) and not _heal():
         sys.exit(1)
 
 
@@ -51,7 +51,7 @@ def up(profile: str | None, *, in_containers: bool) -> None:
 def down(*, keep_data: bool) -> None:
     """Take the reference system down, whatever state it is in."""
     began_s = time.monotonic()
-    require_unused(under_way(TARGET_NAME), "the stack would be taken down")
+    require_unused(_used_by(), "the stack would be taken down")
     take_down = docker.down if docker.is_here() else embedded.down
     if take_down(keep_data=keep_data, tell=_tell):
         click.echo(f"down in {time.monotonic() - began_s:.1f} s")
@@ -79,6 +79,21 @@ def _require_no_other(*, in_containers: bool) -> None:
         raise PerfchaosError(
             "the reference system is here in containers", next_step="run 'perfchaos down' first"
         )
+
+
+# What faults and leases stand on takes longer to import than `status` takes, and that needs none.
+
+
+def _used_by() -> str | None:
+    """The run under way on the reference system, if there is one."""
+    found: str | None = import_module("perfchaos.safety.locks").under_way(TARGET_NAME)
+    return found
+
+
+def _heal() -> bool:
+    """Heal what dead runs left; whether nothing is left."""
+    healed: bool = import_module("perfchaos.cli.heal").heal_aside("up")
+    return healed
 
 
 def _line(standing: Standing) -> str:
