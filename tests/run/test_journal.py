@@ -51,7 +51,7 @@ def journal(
 
 
 def judged(value: float, probe: str = "errors") -> Judgement:
-    measurement = Measurement(name="error_ratio", phase=None, value=value, unit="ratio", samples=9)
+    measurement = Measurement(name="lost_count", phase=None, value=value, unit="", samples=9)
     return judge(measurement, Limits(better=Better.LOWER, good=0.1), probe=probe)
 
 
