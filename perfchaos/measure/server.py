@@ -40,7 +40,8 @@ def back(
     relapses = [index for index in ill if index - 1 in ill]
     for index in range(max([ill[0], *relapses]), len(looked)):
         if well(looked[index]):
-            before_ns = looked[index].missed_ns or looked[index - 1].seen_ns
+            last = looked[index - 1]
+            before_ns = looked[index].missed_ns or last.missed_ns or last.seen_ns
             return Moment(
                 after_s=max(0.0, (looked[index].seen_ns - origin_ns) / 1e9),
                 resolution_s=(looked[index].seen_ns - before_ns) / 1e9,

@@ -167,10 +167,11 @@ class PostgresLook:
             state = self._try(missed_ns)
             if state.writes or time.monotonic() >= due_s:
                 return state
-            missed_ns = state.seen_ns
+            missed_ns = state.missed_ns or state.seen_ns
             time.sleep(_TRY_EVERY_S)
 
     def _try(self, missed_ns: int | None) -> PostgresState:
+        began_ns = time.monotonic_ns()
         accepts, writes, sessions = True, False, None
         sqlstate = said = None
         try:
@@ -189,7 +190,8 @@ class PostgresLook:
                 accepts = accepts and not self._session.closed
                 self._hang_up()
         if sessions is None:
-            seen_ns, writes = time.monotonic_ns(), False
+            # It was not well when this began; of the end of the wait nothing is known.
+            seen_ns, missed_ns, writes = time.monotonic_ns(), began_ns, False
         self._wrote = writes
         return PostgresState(
             process=None if self._pid_file is None else running(self._pid_file) is not None,

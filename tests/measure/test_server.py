@@ -78,6 +78,13 @@ def test_server_is_back_step_by_step() -> None:
     assert found.evidence["sqlstate 25 transaction state"] == "1 (25006)"
 
 
+def test_a_look_that_waited_in_vain_tells_of_its_beginning_only() -> None:
+    """A container that has just been started may swallow a connection for half a second."""
+    waited = state(10.7, accepts=False, writes=False, missed_s=10.2)
+    found = server.server_time([state(9.9), waited, state(10.72)], [CRASH], origin="fault")
+    assert found.evidence["resolution_s"] == pytest.approx(0.52)
+
+
 def test_nothing_is_said_of_a_process_that_nobody_looks_at() -> None:
     """A container's, for one."""
     unseen = [replace(state, process=None) for state in OUTAGE]
