@@ -45,6 +45,7 @@ class Engine:
             render,
             connections_max=self._slots_count or _share(plan.connections_max, part, parts),
             in_flight_max=self._slots_count or _share(plan.in_flight_max, part, parts),
+            keep_spares=closed is not None,
             settled=None if closed is None else self._plan_next,
         )
         self._planned_count = 0

@@ -50,7 +50,8 @@ class Pool:
     Sends requests and records what became of them.
 
     It is what its connections report to (`connection.Sender`). `settled` is called with
-    the instant after a sample was recorded, if given. `counts` holds the samples by outcome.
+    the instant after a sample was recorded, if given. `counts` holds the samples by outcome. With
+    `keep_spares` a connection that came too late for its request waits for the next one.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Pool:
         *,
         connections_max: int,
         in_flight_max: int,
+        keep_spares: bool = False,
         settled: Callable[[int], None] | None = None,
     ) -> None:
         self.heads = HeadCache()
@@ -81,6 +83,7 @@ class Pool:
         self._connections_max = connections_max
         self._in_flight_max = in_flight_max
         self._keep_alive = plan.keep_alive
+        self._keep_spares = keep_spares
         self._idle_max_ns = int(plan.idle_max_s * 1e9)
         self.loop = asyncio.get_running_loop()
         self._dialer = Dialer(plan, self.loop)
@@ -229,7 +232,7 @@ class Pool:
                 self._put_on(connection, n, intended_ns, Waited.FOR_CONNECTION)
                 return
             self._drop(n, intended_ns, Failure.TOO_LATE)
-        if connection.unproven:
+        if connection.unproven and not self._keep_spares:
             connection.close()  # Opened for a request that another connection has taken.
         else:
             self._idle.append(connection)
@@ -307,7 +310,7 @@ class Pool:
                 self._keep_alive = False  # This server waits on idle connections: keep none.
         else:
             took_ns = done_ns - connection.sent_ns
-            self._usual_ns += (took_ns - self._usual_ns) // 8
+            self._usual_ns += (took_ns - self._usual_ns) // (8 if self._usual_ns else 1)
 
     # Recording.
 
