@@ -47,7 +47,7 @@ def number(value: float, *, apart_from: Iterable[float] = ()) -> str:
 
 def _with_unit(text: str, unit: str) -> str:
     match unit:
-        case "messages" | "consumers" | "":
+        case "messages" | "consumers" | "sessions" | "clients" | "":  # Its name says of what.
             return text
         case "times":
             return f"{text}x"

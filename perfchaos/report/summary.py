@@ -68,16 +68,19 @@ def _table(judgements: Sequence[Judgement]) -> Table:
     phases = phases_of(judgements)
     for phase in (*phases, None):
         table.add_column(phase.value if phase else "whole run", justify="right")
-    table.add_column("band")
-    table.add_column("")
+    table.add_column("band", no_wrap=True)
+    rows = rows_of(judgements)
+    if any(why_of(row) for row in rows.values()):
+        table.add_column("")
     told: set[str] = set()
-    for name, row in rows_of(judgements).items():
+    for name, row in rows.items():
         band = worst(judgement.band for judgement in counted(row.values()))
         cells = [_cell(row.get(phase)) for phase in (*phases, None)]
         why = why_of(row)
-        told_why = "as above" if why in told else why
+        told_why = "as above" if why and why in told else why
         told.add(why)
-        table.add_row(name, *cells, Text(band.value, style=STYLES[band]), Text(told_why))
+        shown = [*cells, Text(band.value, style=STYLES[band]), Text(told_why)]
+        table.add_row(name, *shown[: len(table.columns) - 1])
     return table
 
 

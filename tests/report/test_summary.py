@@ -21,13 +21,13 @@ def unmeasured(name: str, why: str | None = None, *, phase: Phase = Phase.OUTAGE
     return judge(measurement, Limits(better=Better.LOWER, good=1))
 
 
-def said(*judgements: Judgement) -> str:
+def said(*judgements: Judgement, width: int = 200) -> str:
     draft = Verdict.unfinished(
         run_id="r", experiment="e", target="t", started_at=datetime.now(UTC), started_ns=0
     )
     verdict = replace(draft, status=Status.COMPLETED, reasons=(), judgements=judgements)
     file = io.StringIO()
-    print_summary(verdict, RunDirectory(path=Path("/nowhere")), Console(file=file, width=200))
+    print_summary(verdict, RunDirectory(path=Path("/nowhere")), Console(file=file, width=width))
     return file.getvalue()
 
 
@@ -50,3 +50,17 @@ def test_reasons_that_differ_between_phases_are_told_with_their_phase() -> None:
     assert "baseline: no login; outage: HTTP 401: 400 of 400" in said(
         calm, unmeasured("lost_count")
     )
+
+
+def test_what_is_well_gives_no_reason_and_is_not_cut_on_a_narrow_terminal() -> None:
+    names = ("latency_p99_inflation", "clients_left_count", "sessions_left_count")
+    limits = Limits(better=Better.LOWER, excellent=1, good=2)
+    well = [
+        judge(Measurement(name=name, phase=phase, value=1, unit=unit, samples=9), limits)
+        for name, unit in zip(names, ("times", "clients", "sessions"), strict=True)
+        for phase in (Phase.BASELINE, Phase.OUTAGE, Phase.RECOVERY, None)
+    ]
+    text = said(*well, width=80)
+    assert "as above" not in text
+    assert "…" not in text
+    assert text.count("excellent") == 3
